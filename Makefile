@@ -1,0 +1,79 @@
+# `make book` builds the book, `make test` proves it again; both set up what they need. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help book test serve lab execute lock clean
+
+PYTHON ?= python3
+PORT ?= 8000
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+# Two notebooks or two test workers run side by side: one thread of linear algebra each. A fixed hash seed keeps
+# SymPy's order of terms, and with it every printed formula, the same in each run.
+book test execute: export OMP_NUM_THREADS := 1
+book test execute: export OPENBLAS_NUM_THREADS := 1
+book test execute: export PYTHONHASHSEED := 0
+# The kernels of this environment, not one of the same name in the home folder.
+export JUPYTER_PREFER_ENV_PATH := 1
+# No debugger is attached to a kernel here, and the note about frozen modules would end up in the outputs.
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+book: $(INSTALLED)  ## execute every notebook and build the HTML; prints the page to open
+	@$(PY) book/_tools/build.py
+
+test: $(INSTALLED)  ## unit tests, doctests, and every notebook compared with a fresh run
+	@unit=passed; notebooks=passed; \
+	echo "1/2  Unit tests and doctests"; \
+	$(PY) -m pytest -n 2 || unit=FAILED; \
+	echo; echo "2/2  Notebooks, each stored output against a fresh run"; \
+	$(PY) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+	    -n 2 --dist loadscope book/*.ipynb || notebooks=FAILED; \
+	echo; echo "unit tests and doctests: $$unit; notebooks: $$notebooks"; \
+	[ "$$unit $$notebooks" = "passed passed" ]
+
+serve: $(INSTALLED)  ## serve the built book at http://localhost:8000 (PORT=... for another port)
+	@[ -f _build/html/index.html ] || $(MAKE) --no-print-directory book
+	@echo "The book is at http://localhost:$(PORT); Ctrl-C ends it."
+	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+lab: $(INSTALLED)  ## open the notebooks in JupyterLab
+	@$(PY) -m jupyterlab --notebook-dir=book
+
+execute: $(INSTALLED)  ## re-execute all notebooks in place and normalise them
+	@$(PY) book/_tools/notebooks.py execute
+
+# uv resolves for all platforms and Python versions at once, which pip cannot; only this target needs it.
+lock: $(INSTALLED)  ## refresh requirements.txt (UPGRADE= keeps the versions that still fit)
+	@$(PY) -m venv _build/uv && _build/uv/bin/python -m pip install --progress-bar off uv
+	@_build/uv/bin/uv pip compile pyproject.toml --extra book --extra test --extra install --quiet \
+	    --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-header $(UPGRADE) --output-file requirements.txt
+	@echo "requirements.txt: $$(grep -c '^[a-z].*==' requirements.txt) packages"
+UPGRADE ?= --upgrade
+
+clean:  ## remove everything that was built or installed
+	rm -rf $(VENV) _build gradlib.egg-info .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment. Modules are compiled when first imported (--no-compile), which halves the time of installation.
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "Python 3.11 or newer is needed ($(PYTHON) is not); name one, as in: make book PYTHON=python3.12" >&2; \
+	    exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+	    echo "Python's venv module is missing; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once, about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off --require-hashes \
+	    -r requirements.txt | awk -v all="$$(grep -c '^[a-z].*==' requirements.txt)" ' \
+	    /^(Collecting|Processing) /{ n++ } \
+	    n % 20 == 0 && n > seen { print "  " n " of at most " all " packages fetched"; fflush(); seen = n } \
+	    /^Installing/{ print "  unpacking " n " packages"; fflush() }'
+	@$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+	@echo "  done"

@@ -1,0 +1,329 @@
+r"""The object of the book: the expectation of a function of random variables.
+
+.. math:: J = \mathbb{E}_{x \sim p_\theta}[F_\theta(x)]
+
+An :class:`Expectation` is a SymPy expression. Estimators turn one into another
+(:mod:`gradlib.estimators`); :func:`gradlib.estimate` and :func:`gradlib.exact`
+turn one into a number. Nothing here computes a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sympy as sp
+from sympy.core.function import AppliedUndef
+from sympy.printing.latex import LatexPrinter
+from sympy.stats.rv import RandomSymbol, random_symbols
+
+from gradlib.families import Law, law
+
+
+class Expectation(sp.Expr):
+    r"""The expectation of an integrand over independent random variables.
+
+    .. math:: \mathbb{E}_{x_1 \sim p_1, \dots, x_m \sim p_m}[F(x_1, \dots, x_m)]
+
+    Args:
+        integrand: a SymPy expression in random symbols of :mod:`sympy.stats`, or a
+            sequence (or column Matrix) of them for a vector-valued expectation.
+        variables: the random symbols, where the integrand does not show them all
+            (the expectation of a constant is over something too).
+        assumptions: names of the assumptions under which it was derived
+            (see :data:`gradlib.estimators.ASSUMPTIONS`).
+
+    Raises:
+        ValueError: if there is no random variable at all.
+        NotImplementedError: for a law that gradlib does not know.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> mu = sp.Symbol("mu", real=True)
+        >>> X = Normal("X", mu, 1)
+        >>> J = gl.Expectation(X**2)
+        >>> J
+        E[X**2], X ~ Normal(mu, 1)
+        >>> sorted(J.parameters, key=str)
+        [mu]
+    """
+
+    is_commutative = True
+
+    def __new__(cls, integrand, variables: Iterable[RandomSymbol] | None = None, assumptions: Iterable[str] = ()):
+        if isinstance(integrand, (list, tuple, sp.Tuple)):
+            integrand = sp.ImmutableMatrix(list(integrand))
+        integrand = sp.sympify(integrand)
+        if isinstance(integrand, sp.MatrixBase):
+            if integrand.cols != 1:
+                raise ValueError(f"a vector-valued integrand is a column, got a matrix of shape {integrand.shape}")
+            integrand = sp.ImmutableMatrix(integrand)
+        shown = set(random_symbols(integrand))
+        if variables is None:
+            variables = sorted(shown, key=str)
+        variables = sp.Tuple(*variables)
+        if not variables:
+            raise ValueError(
+                f"no random variable in {integrand}: build one with sympy.stats, or name it in variables=[...]"
+            )
+        if missing := shown - set(variables):
+            raise ValueError(f"the integrand holds {sorted(map(str, missing))}, which variables= does not name")
+        names = [str(v.symbol) for v in variables]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two different random variables share a name among {names}: rename one")
+        for variable in variables:
+            law(variable)
+        assumptions = sp.Tuple(*(sp.Symbol(str(a)) for a in sorted({str(a) for a in assumptions})))
+        return super().__new__(cls, integrand, variables, assumptions)
+
+    # --- parts --------------------------------------------------------------------
+
+    @property
+    def integrand(self) -> sp.Expr:
+        """The integrand, in random symbols."""
+        return self.args[0]
+
+    @property
+    def variables(self) -> tuple[RandomSymbol, ...]:
+        return tuple(self.args[1])
+
+    @property
+    def assumptions_made(self) -> tuple[str, ...]:
+        return tuple(str(a) for a in self.args[2])
+
+    @property
+    def laws(self) -> tuple[Law, ...]:
+        return tuple(law(variable) for variable in self.variables)
+
+    @property
+    def components(self) -> tuple[sp.Expr, ...]:
+        """All components of the integrand; a scalar expectation has one."""
+        return tuple(self.integrand) if self.is_vector else (self.integrand,)
+
+    @property
+    def is_vector(self) -> bool:
+        return isinstance(self.integrand, sp.MatrixBase)
+
+    @property
+    def plain(self) -> sp.Expr:
+        """The integrand with each random symbol replaced by its law's plain symbol."""
+        return self.to_plain(self.integrand)
+
+    @property
+    def parameters(self) -> set[sp.Symbol]:
+        """All symbols that need a value, in the integrand or in a law."""
+        symbols = self.plain.free_symbols - {each.symbol for each in self.laws}
+        return symbols.union(*(each.free_symbols for each in self.laws))
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        return self.parameters
+
+    def to_plain(self, expression):
+        """Replace random symbols by plain ones (see :class:`gradlib.families.Law`)."""
+        expression = sp.sympify(expression)
+        # An expectation inside this one binds its own variables.
+        inner = {J: sp.Dummy() for J in expression.atoms(Expectation)}
+        plain = expression.xreplace(inner).xreplace({each.variable: each.symbol for each in self.laws})
+        return plain.xreplace({name: J for J, name in inner.items()})
+
+    def to_random(self, expression):
+        """The inverse of :meth:`to_plain`."""
+        return sp.sympify(expression).xreplace({each.symbol: each.variable for each in self.laws})
+
+    def with_integrand(self, plain, assumptions: Iterable[str] = ()) -> Expectation:
+        """The same variables with another integrand (or a list of them), given in plain symbols."""
+        plain = sp.ImmutableMatrix(plain) if isinstance(plain, list) else plain
+        return Expectation(self.to_random(plain), self.variables, (*self.assumptions_made, *assumptions))
+
+    # --- SymPy --------------------------------------------------------------------
+
+    def _eval_derivative(self, symbol):
+        # Differentiating an expectation is what this book is about: SymPy must not
+        # differentiate inside it by the chain rule, so the derivative stays unevaluated.
+        return sp.Derivative(self, symbol, evaluate=False)
+
+    def _eval_is_real(self):
+        return True
+
+    def _latex(self, printer):
+        under = ", ".join(
+            rf"{printer._print(each.symbol)} \sim {each.latex(printer)}" for each in self.laws
+        )
+        body = printer._print(self.plain)
+        # A matrix brings its own brackets.
+        return rf"\mathbb{{E}}_{{{under}}}" + (body if self.is_vector else rf"\left[{body}\right]")
+
+    def _sympystr(self, printer):
+        under = ", ".join(f"{v} ~ {_plain_law(law(v), printer)}" for v in self.variables)
+        body = "[" + ", ".join(map(printer._print, self.integrand)) + "]" if self.is_vector else printer._print(self.integrand)
+        return f"E[{body}], {under}"
+
+    _sympyrepr = _sympystr
+
+    def __repr__(self):
+        return sp.sstr(self)
+
+    __str__ = __repr__
+
+    def _repr_latex_(self):
+        return rf"$\displaystyle {latex(self)}$"
+
+
+def _plain_law(each: Law, printer) -> str:
+    if each.is_abstract:
+        return printer._print(each.density)
+    if each.family:
+        return f"{each.name}({', '.join(map(printer._print, each.parameters))})"
+    return "Table({" + ", ".join(f"{k}: {printer._print(v)}" for k, v in each.table.items()) + "})"
+
+
+def dependence(J: Expectation, theta: sp.Symbol) -> str:
+    r"""Where the parameter enters: which of the three objectives this is.
+
+    Args:
+        J: an expectation.
+        theta: a symbol.
+
+    Returns:
+        ``"integrand"`` (:math:`J_1`), ``"distribution"`` (:math:`J_2`) or ``"both"`` (:math:`J_3`).
+
+    Raises:
+        ValueError: if ``theta`` occurs nowhere in ``J``, or only under the same name
+            with other assumptions.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> theta = sp.Symbol("theta", real=True)
+        >>> X = Normal("X", theta, 1)
+        >>> gl.dependence(gl.Expectation(X**2), theta)
+        'distribution'
+        >>> gl.dependence(gl.Expectation(theta * X**2), theta)
+        'both'
+    """
+    if not isinstance(J, Expectation):
+        raise TypeError(f"expected an Expectation, got {type(J).__name__}: build one with gradlib.Expectation(integrand)")
+    if not isinstance(theta, sp.Symbol):
+        raise TypeError(f"the parameter must be a SymPy symbol, got {theta!r}")
+    check_known(theta, J.parameters, "occurs nowhere in")
+    in_law = any(theta in each.free_symbols for each in J.laws)
+    in_integrand = theta in J.plain.free_symbols
+    return "both" if in_law and in_integrand else "distribution" if in_law else "integrand"
+
+
+def check_known(symbol: sp.Symbol, known: set[sp.Symbol], verb: str) -> None:
+    """Raise ``ValueError`` for a symbol that is not among the known ones.
+
+    SymPy tells symbols apart by name *and* assumptions, and prints the name only;
+    the message names both, or nobody would find the difference.
+    """
+    if symbol in known:
+        return
+    for other in known:
+        if other.name == symbol.name:
+            raise ValueError(
+                f"the symbol {symbol.name} with {_stated(symbol)} is not the symbol {other.name} with {_stated(other)} "
+                f"of this expectation: SymPy tells them apart. Create it once and use that object"
+            )
+    names = ", ".join(sorted(map(str, known))) or "none"
+    raise ValueError(f"{symbol} {verb} this expectation; its parameters are: {names}")
+
+
+def _stated(symbol: sp.Symbol) -> str:
+    given = {k: v for k, v in symbol._assumptions_orig.items() if k != "commutative"}
+    return "assumptions " + ", ".join(f"{k}={v}" for k, v in given.items()) if given else "no assumptions"
+
+
+# --- printing -------------------------------------------------------------------------
+
+
+class BookPrinter(LatexPrinter):
+    r"""SymPy's LaTeX printer with the notation of the book.
+
+    * An undefined function's last arguments, where they are symbols, are its parameters
+      and print as subscripts: ``F(x, theta)`` is :math:`F_\theta(x)`.
+    * A derivative in a parameter prints as :math:`\nabla_\theta`; a derivative in the
+      argument prints as :math:`F'(x)`.
+    """
+
+    def __init__(self, settings=None):
+        super().__init__({"ln_notation": False, "fold_short_frac": False, "mul_symbol": None, **(settings or {})})
+
+    def _applied(self, expr, primes: int = 0, exp=None) -> str:
+        *front, last = expr.args
+        name = self._print(sp.Symbol(expr.func.__name__))
+        if front and isinstance(last, sp.Symbol):
+            name += f"_{{{self._print(last)}}}"
+        else:
+            front = expr.args
+        name += "'" * primes if primes < 4 else rf"^{{({primes})}}"
+        if exp is not None and not primes:
+            name += f"^{{{exp}}}"
+        body = rf"{name}\left({', '.join(map(self._print, front))}\right)"
+        return rf"\left({body}\right)^{{{exp}}}" if exp is not None and primes else body
+
+    def _print_Function(self, expr, exp=None):
+        if isinstance(expr, AppliedUndef):
+            return self._applied(expr, exp=exp)
+        return super()._print_Function(expr, exp=exp)
+
+    def _print_Derivative(self, expr):
+        inner, variables = expr.expr, expr.variables
+        if len(set(variables)) != 1:
+            return super()._print_Derivative(expr)
+        variable, order = variables[0], len(variables)
+        if isinstance(inner, AppliedUndef) and variable == inner.args[0] and not is_parameter(variable):
+            return self._applied(inner, primes=order)
+        nabla = rf"\nabla_{{{self._print(variable)}}}" + (rf"^{{{order}}}" if order > 1 else "")
+        body = self._print(inner)
+        return rf"{nabla} \left({body}\right)" if inner.is_Add or inner.is_Mul else f"{nabla} {body}"
+
+    def _print_Subs(self, expr):
+        # SymPy writes the derivative of F at g(ε) as Subs(F'(ξ), ξ, g(ε)).
+        inner, old, new = expr.args
+        if isinstance(inner, sp.Derivative) and isinstance(inner.expr, AppliedUndef) and len(old) == 1:
+            position = list(inner.expr.args).index(old[0])
+            there = inner.expr.func(*(new[0] if i == position else a for i, a in enumerate(inner.expr.args)))
+            if position == 0:
+                return self._applied(there, primes=len(inner.variables))
+            parameter = self._print(new[0])
+            name = self._print(sp.Symbol(there.func.__name__))
+            front = ", ".join(map(self._print, there.args[:-1]))
+            return rf"\left(\nabla_{{{parameter}}} {name}_{{{parameter}}}\right)\left({front}\right)"
+        return super()._print_Subs(expr)
+
+    def _as_ordered_terms(self, expr, order=None):
+        # x − μ rather than −μ + x: a sum starts with a term that needs no sign, if there is one.
+        terms = super()._as_ordered_terms(expr, order)
+        return sorted(terms, key=lambda term: term.could_extract_minus_sign() if terms[0].could_extract_minus_sign() else 0)
+
+    def _print_Symbol(self, expr, style="plain"):
+        return super()._print_Symbol(expr, style).replace(r"\epsilon", r"\varepsilon")
+
+    def _print_log(self, expr, exp=None):
+        # log p_θ(x) needs no parentheses around it.
+        if exp is None and isinstance(expr.args[0], AppliedUndef):
+            return rf"\log {self._print(expr.args[0])}"
+        return super()._print_Function(expr, exp=exp)
+
+    def _print_RandomSymbol(self, expr):
+        return self._print(sp.Symbol(str(expr.symbol)))
+
+    def _print_beta(self, expr, exp=None):
+        # SymPy prints the beta function's arguments as plain text ("sigma"); print them as LaTeX.
+        body = rf"\operatorname{{B}}\left({', '.join(map(self._print, expr.args))}\right)"
+        return body if exp is None else rf"{body}^{{{exp}}}"
+
+
+_PARAMETER_NAMES = {"theta", "mu", "sigma", "phi", "lambda", "alpha", "beta", "gamma", "eta", "kappa", "rho", "psi"}
+
+
+def is_parameter(symbol) -> bool:
+    """True for the Greek letters that name parameters in this book (with or without an index)."""
+    return isinstance(symbol, sp.Symbol) and symbol.name.split("_")[0] in _PARAMETER_NAMES
+
+
+def latex(expression, **settings) -> str:
+    """LaTeX of any SymPy expression in the notation of the book."""
+    return BookPrinter(settings).doprint(expression)

@@ -1,0 +1,319 @@
+"""What the book draws: one style, the exact truth always in it, standard errors always shown.
+
+Figures import both the symbolic and the numeric side; nothing imports figures.
+Every function draws, shows and returns nothing, so that a notebook cell ends with it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib.pyplot as plt
+import numpy as np
+import sympy as sp
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+
+from gradlib.estimators import reparameterize
+from gradlib.expectation import Expectation, dependence, latex
+from gradlib.oracle import exact
+
+# Okabe and Ito's colours: told apart with any common colour blindness, and by marker besides.
+INK, TRUTH = "#222222", "#8a8a8a"
+SCORE, PATH, THIRD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+MARKERS = {SCORE: "o", PATH: "s", THIRD: "^", FOURTH: "D"}
+
+STYLE = {
+    # A white card is legible in both themes of the page.
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.dpi": 130,
+    "figure.figsize": (6.4, 3.6),
+    "figure.constrained_layout.use": True,
+    "font.size": 11,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "legend.frameon": False,
+    "mathtext.fontset": "cm",
+}
+
+
+def panels(n: int = 1, height: float = 3.4):
+    """A figure of n panels in the book's style, side by side."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, n, figsize=(6.8 if n > 1 else 6.4, height), squeeze=False)
+    return figure, list(axes[0])
+
+
+def show(figure) -> None:
+    """Show a figure in the book's style (rcParams act when text is laid out, not only when it is made)."""
+    with plt.rc_context(STYLE):
+        plt.figure(figure.number)
+        plt.show()
+
+
+def against_truth(
+    axis,
+    grid: Sequence[float],
+    truth: Callable[[float], float],
+    estimates: Mapping[str, Sequence] = (),
+    at: Sequence[float] = (),
+    colours: Sequence[str] = (SCORE, PATH, THIRD, FOURTH),
+    truth_label: str = "exact",
+) -> None:
+    """Draw an exact curve in grey, and estimates at some points with ± 2 standard errors.
+
+    Args:
+        axis: a Matplotlib axis.
+        grid: where the exact curve is evaluated.
+        truth: the exact value at one point.
+        estimates: name ↦ a sequence of :class:`gradlib.Estimate`, one for each point of ``at``.
+        at: the points of the estimates.
+    """
+    axis.plot(grid, [truth(t) for t in grid], color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label=truth_label)
+    spread = (max(grid) - min(grid)) / 90
+    for i, (name, values) in enumerate(dict(estimates).items()):
+        colour = colours[i]
+        shift = (i - (len(estimates) - 1) / 2) * spread
+        axis.errorbar(
+            np.asarray(at, float) + shift,
+            [e.value for e in values],
+            yerr=[2 * e.stderr for e in values],
+            fmt=MARKERS[colour],
+            color=colour,
+            markersize=4.5,
+            capsize=2.5,
+            linewidth=1.3,
+            label=f"{name} (± 2 s.e.)",
+        )
+
+
+def histogram(axis, draws: Mapping[str, np.ndarray], truth: float, bins: Sequence[float], colours=(SCORE, PATH)) -> None:
+    """Histograms of per-draw gradients on common bins, with the exact mean as a grey line.
+
+    Draws outside the bins count in the outermost ones, so that no tail disappears.
+    """
+    for (name, values), colour, line in zip(draws.items(), colours, ("-", "--")):
+        clipped = np.clip(values, bins[0], bins[-1])
+        axis.hist(clipped, bins=bins, density=True, histtype="stepfilled", color=colour, alpha=0.18)
+        axis.hist(clipped, bins=bins, density=True, histtype="step", color=colour, linewidth=1.6, linestyle=line, label=name)
+    axis.axvline(truth, color=TRUTH, linewidth=3, label="exact gradient")
+
+
+def running_means(axis, paths: Mapping[str, np.ndarray], truth: float, colours=(SCORE, PATH)) -> None:
+    """Running means of independent draws (rows: repetitions) against their number, on a logarithmic axis."""
+    for (name, draws), colour in zip(paths.items(), colours):
+        n = np.arange(1, draws.shape[1] + 1)
+        keep = np.unique(np.geomspace(10, draws.shape[1], 300).astype(int)) - 1
+        means = np.cumsum(draws, axis=1)[:, keep] / n[keep]
+        for i, row in enumerate(means):
+            axis.plot(n[keep], row, color=colour, linewidth=0.9, alpha=0.75, label=name if i == 0 else None)
+    axis.axhline(truth, color=TRUTH, linewidth=3, alpha=0.8, label="exact", zorder=0)
+    axis.set_xscale("log")
+    axis.set_xlabel("number of draws $n$")
+
+
+def signed_density(axis, grid: np.ndarray, density: np.ndarray, derivative: np.ndarray) -> None:
+    """A density, and its derivative in the parameter with the signs of its areas marked."""
+    axis.plot(grid, density, color=INK, linewidth=2, label=r"$p_\theta(x)$")
+    axis.plot(grid, derivative, color=PATH, linewidth=1.6, linestyle="--", label=r"$\nabla_\theta\, p_\theta(x)$")
+    axis.fill_between(grid, derivative, where=derivative > 0, color=THIRD, alpha=0.3, hatch="//", edgecolor=THIRD, linewidth=0)
+    axis.fill_between(grid, derivative, where=derivative < 0, color=PATH, alpha=0.3, hatch="\\\\", edgecolor=PATH, linewidth=0)
+    axis.axhline(0, color=INK, linewidth=0.8)
+    axis.set_xlabel("$x$")
+
+
+# --- computational graphs ----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Node:
+    """``kind`` is parameter, stochastic or deterministic."""
+
+    name: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A stochastic computation graph.
+
+    Attributes:
+        nodes: name ↦ :class:`Node`.
+        edges: pairs (from, to): what is computed, or drawn, from what.
+        gradient: the edges along which the derivative travels back, as (from, to) of the
+            forward edge.
+    """
+
+    nodes: Mapping[str, Node]
+    edges: tuple[tuple[str, str], ...]
+    gradient: tuple[tuple[str, str], ...]
+
+
+def computational_graph(J: Expectation, theta: sp.Symbol, rule: str) -> Graph:
+    r"""The graph on which an estimator differentiates, read off the expectation itself.
+
+    With the score function a variable that θ moves is a stochastic node: no derivative
+    passes through it, so the gradient goes through :math:`\log p_\theta` beside it.
+    With the pathwise rule the randomness sits in ε, a leaf, and the gradient goes
+    through the deterministic map.
+
+    Args:
+        J: an expectation.
+        theta: the parameter that is differentiated.
+        rule: ``"score"`` or ``"pathwise"``.
+
+    Raises:
+        ValueError: for another rule.
+        UnsoundEstimator: if there is no path (see :func:`gradlib.reparameterize`).
+
+    References:
+        Schulman, Heess, Weber and Abbeel (2015), *Gradient estimation using stochastic
+        computation graphs*.
+    """
+    if rule not in {"score", "pathwise"}:
+        raise ValueError(f"rule is 'score' or 'pathwise', got {rule!r}")
+    where = dependence(J, theta)
+    nodes = {"theta": Node("theta", "parameter", latex(theta))}
+    edges, gradient = [], []
+    if rule == "pathwise" and where != "integrand":
+        base = {v for v in reparameterize(J, theta).variables}
+    for each in J.laws:
+        name = f"x:{each.symbol}"
+        moved = theta in each.free_symbols
+        if moved and rule == "pathwise":
+            (epsilon,) = base - set(J.variables) if len(base - set(J.variables)) == 1 else {
+                e for e in base if str(e.symbol).endswith(f"_{each.variable}")
+            }
+            noise = f"eps:{epsilon.symbol}"
+            _, g = each.base()
+            nodes[noise] = Node(noise, "stochastic", latex(sp.Symbol(str(epsilon.symbol))))
+            nodes[name] = Node(name, "deterministic", f"{latex(each.symbol)} = {latex(g(sp.Symbol(str(epsilon.symbol))))}")
+            edges += [(noise, name), ("theta", name)]
+            gradient.append(("theta", name))
+        else:
+            nodes[name] = Node(name, "stochastic", latex(each.symbol))
+            if moved:
+                edges.append(("theta", name))
+    nodes["F"] = Node("F", "deterministic", latex(J.plain))
+    for each in J.laws:
+        if J.plain.has(each.symbol):
+            edges.append((f"x:{each.symbol}", "F"))
+            if rule == "pathwise" and theta in each.free_symbols:
+                gradient.append((f"x:{each.symbol}", "F"))
+    if where != "distribution":
+        edges.append(("theta", "F"))
+        gradient.append(("theta", "F"))
+    if rule == "score" and where != "integrand":
+        names = ",".join(latex(each.symbol) for each in J.laws if theta in each.free_symbols)
+        nodes["log p"] = Node("log p", "deterministic", rf"\log\,p_{{{latex(theta)}}}({names})")
+        nodes["surrogate"] = Node("surrogate", "deterministic", r"[F]\cdot\log\,p" if where == "distribution" else r"F + [F]\cdot\log\,p")
+        edges += [("theta", "log p"), *((f"x:{e.symbol}", "log p") for e in J.laws if theta in e.free_symbols)]
+        edges += [("log p", "surrogate"), ("F", "surrogate")]
+        gradient += [("theta", "log p"), ("log p", "surrogate")]
+        if where == "both":
+            gradient.append(("F", "surrogate"))
+    return Graph(nodes, tuple(edges), tuple(gradient))
+
+
+_PLACES = {  # positions by role, left to right in the direction of computation
+    "theta": (0.0, 0.0),
+    "eps": (0.0, 1.0),
+    "x": (1.25, 1.0),
+    "F": (2.7, 1.0),
+    "log p": (2.7, 0.0),
+    "surrogate": (4.2, 0.5),
+}
+
+
+def draw_graph(axis, graph: Graph) -> None:
+    """Draw a graph: circles are stochastic, boxes deterministic, the double ring is the parameter.
+
+    Thin black arrows compute; thick dashed ones carry the derivative back.
+    """
+    pathwise = any(n.startswith("eps") for n in graph.nodes)
+    places, counts = {}, {}
+    for name in graph.nodes:
+        role = name.split(":")[0]
+        x, y = _PLACES[role]
+        row = counts.setdefault(role, 0)
+        counts[role] += 1
+        if pathwise and role == "x" and graph.nodes[name].kind == "deterministic":
+            x, y = 1.45, 0.5
+        if pathwise and role == "F":
+            x, y = 3.35, 0.5
+        places[name] = np.array([x, y + 0.75 * row])
+    half = {}
+    for name, node in graph.nodes.items():
+        x, y = places[name]
+        text = axis.text(x, y, f"${node.text}$", ha="center", va="center", fontsize=11, zorder=4)
+        width = 0.24 if node.kind != "deterministic" else max(0.24, 0.052 * _printed_length(node.text) + 0.1)
+        half[name] = (width, 0.24)
+        if node.kind == "deterministic":
+            axis.add_patch(FancyBboxPatch((x - width, y - 0.2), 2 * width, 0.4, boxstyle="round,pad=0.02,rounding_size=0.04", facecolor="#f4f4f4", edgecolor=INK, zorder=3))
+            half[name] = (width + 0.03, 0.23)
+        else:
+            axis.add_patch(Circle((x, y), 0.24, facecolor="#cfe6f5" if node.kind == "stochastic" else "white", edgecolor=INK, zorder=3))
+            if node.kind == "parameter":
+                axis.add_patch(Circle((x, y), 0.2, facecolor="white", edgecolor=INK, zorder=3))
+        text.set_zorder(5)
+    for start, end in graph.edges:
+        _arrow(axis, places[start], places[end], half[start], half[end], INK, "-", 1.2, bend=0.0)
+        if (start, end) in graph.gradient:
+            _arrow(axis, places[end], places[start], half[end], half[start], PATH, (0, (4, 2)), 2.2, bend=0.22)
+    xs, ys = np.array([places[n] for n in graph.nodes]).T
+    axis.set_xlim(xs.min() - 0.5, max(x + half[n][0] for n, (x, _) in places.items()) + 0.25)
+    axis.set_ylim(ys.min() - 0.45, ys.max() + 0.4)
+    axis.set_aspect("equal")
+    axis.axis("off")
+
+
+def graphs(J: Expectation, theta: sp.Symbol, rules: Sequence[str] = ("score", "pathwise")):
+    """The graphs of several rules, one below the other."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(len(rules), 1, figsize=(6.4, 2.5 * len(rules)), squeeze=False)
+    names = {"score": "Score function", "pathwise": "Reparameterization"}
+    for axis, rule in zip(axes[:, 0], rules):
+        draw_graph(axis, computational_graph(J, theta, rule))
+        axis.set_title(names[rule], loc="left", fontsize=11)
+    return figure
+
+
+def _printed_length(text: str) -> int:
+    """About how many characters a formula takes when set."""
+    return len(re.sub(r"\\left|\\right|\\operatorname|[{}\\^_, ]|(?<=\\)[a-z]+(?=\b)", "", re.sub(r"\\(mu|sigma|theta|epsilon|cdot)", "m", text)))
+
+
+def _arrow(axis, start, end, half_start, half_end, colour, line, width, bend) -> None:
+    def edge_point(centre, other, half):
+        direction = other - centre
+        scale = min(half[0] / abs(direction[0]) if direction[0] else np.inf, half[1] / abs(direction[1]) if direction[1] else np.inf)
+        return centre + direction * min(scale, 0.45)
+
+    axis.add_patch(
+        FancyArrowPatch(
+            edge_point(start, end, half_start),
+            edge_point(end, start, half_end),
+            arrowstyle="-|>",
+            mutation_scale=13,
+            color=colour,
+            linestyle=line,
+            linewidth=width,
+            connectionstyle=f"arc3,rad={bend}",
+            zorder=2,
+        )
+    )
+
+
+def curve(J: Expectation, symbol: sp.Symbol, at: Mapping | None = None) -> Callable[[float], float]:
+    """The exact value of J as a function of one parameter, the others fixed."""
+    return lambda value: exact(J, {**(at or {}), symbol: float(value)})

@@ -1,0 +1,106 @@
+"""The build: failures name page and cell, nothing stored is believed, addresses come from the git remote alone."""
+
+import subprocess
+
+import pytest
+import yaml
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+import build
+import notebooks
+
+
+def save(path, *cells):
+    notebooks.write(path, new_notebook(cells=list(cells)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """Two notebooks executed side by side: a sound one with a false stored output, and one that raises."""
+    folder = tmp_path_factory.mktemp("book")
+    (folder / "beside.txt").write_text("beside")
+    sound = save(folder / "sound.ipynb",
+                 new_code_cell("print(open('beside.txt').read())", execution_count=3,
+                               outputs=[new_output("stream", text="a stale number")]))
+    broken = save(folder / "broken.ipynb", new_markdown_cell("# A page"), new_code_cell("x = 1"),
+                  new_code_cell("x / 0"), new_code_cell("print('never reached')"))
+    done = {}
+    with pytest.raises(notebooks.NotebookError) as raised:
+        notebooks.execute([sound, broken], done.__setitem__)
+    return {path.stem: notebook for path, notebook in done.items()}, str(raised.value)
+
+
+def test_a_failing_cell_is_named(executed):
+    done, message = executed
+    assert "broken.ipynb, cell 3 of 4" in message
+    assert "x / 0" in message and "ZeroDivisionError: division by zero" in message
+    assert "broken" not in done
+
+
+def test_stored_outputs_are_never_believed(executed):
+    (cell,) = executed[0]["sound"].cells
+    assert [out.text for out in cell.outputs] == ["beside\n"]
+    assert cell.execution_count == 1
+
+
+def test_an_executed_notebook_is_in_normal_form(executed):
+    assert notebooks.problems(executed[0]["sound"]) == []
+
+
+def test_a_cell_that_never_ends_is_named(tmp_path):
+    endless = save(tmp_path / "endless.ipynb", new_code_cell("import time"), new_code_cell("time.sleep(60)"))
+    with pytest.raises(notebooks.NotebookError, match=r"endless.ipynb, cell 2 of 2 failed:\n.*sleep.*\nstill running"):
+        notebooks.execute([endless], lambda *_: None, timeout=1)
+
+
+@pytest.mark.parametrize("remote, address", [
+    ("https://github.com/someone/a-book.git", "https://github.com/someone/a-book"),
+    ("https://github.com/someone/a-book/", "https://github.com/someone/a-book"),
+    ("https://name:secret@gitlab.com/group/sub/a-book.git", "https://gitlab.com/group/sub/a-book"),
+    ("git@github.com:someone/a-book.git", "https://github.com/someone/a-book"),
+    ("ssh://git@gitlab.com:2222/someone/a-book", "https://gitlab.com/someone/a-book"),
+    (None, None), ("", None), ("../a-book", None), ("/srv/git/a-book.git", None), ("file:///srv/git/a-book", None),
+    ("https://localhost/someone/a-book", None), ("C:\\git\\a-book", None), ("https://github.com/", None),
+])
+def test_address_of_a_remote(remote, address):
+    assert build.web_address(remote) == address
+
+
+@pytest.fixture
+def repository(tmp_path):
+    (tmp_path / "_config.yml").write_text((notebooks.ROOT / "_config.yml").read_text("utf8"), "utf8")
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+
+    def remote(address):
+        subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", address], check=True)
+        return build.configuration(tmp_path)
+    return tmp_path, remote
+
+
+def test_buttons_of_a_hosted_remote(repository):
+    config = repository[1]("git@github.com:someone/a-book.git")
+    assert config["repository"] == {"url": "https://github.com/someone/a-book", "branch": "main", "path_to_book": ""}
+    assert config["launch_buttons"]["binderhub_url"] == build.BINDER
+    assert config["html"]["use_edit_page_button"] and config["html"]["use_issues_button"]
+    assert config["html"]["favicon"]
+
+
+@pytest.mark.parametrize("remote", [None, "../elsewhere", "https://code.university.edu/someone/a-book.git"])
+def test_no_buttons_without_one(repository, remote):
+    root, add = repository
+    assert (add(remote) if remote else build.configuration(root)) == yaml.safe_load((root / "_config.yml").read_text())
+
+
+def test_a_repository_around_the_book_is_not_the_books(repository):
+    root, add = repository
+    add("git@github.com:someone/other.git")
+    inner = root / "inner"
+    inner.mkdir()
+    (inner / "_config.yml").write_text("title: inner")
+    assert build.configuration(inner) == {"title": "inner"}
+
+
+def test_a_complaint_names_page_and_cell():
+    line = f"{build.STAGE}/book/both.ipynb:30002: WARNING: undefined label: 'eq-none'"
+    assert build.readable(line) == "book/both.ipynb, cell 3, line 2: WARNING: undefined label: 'eq-none'"
