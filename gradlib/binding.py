@@ -5,6 +5,7 @@ Nothing is computed before every value has been checked.
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ def bind(J: Expectation, at: Mapping | None, functions: Mapping | None) -> Bindi
     """
     if not isinstance(J, Expectation):
         raise TypeError(f"expected an Expectation, got {type(J).__name__}: build one with gradlib.Expectation(integrand)")
+    if functions is not None and not isinstance(functions, Mapping):
+        raise TypeError(f"functions= takes a dictionary {{F: callable}}, got {type(functions).__name__}")
     if at is not None and not isinstance(at, Mapping):
         raise TypeError(f"at= takes a dictionary {{symbol: number}}, got {type(at).__name__}")
     values: dict[sp.Symbol, float] = {}
@@ -67,15 +70,35 @@ def bind(J: Expectation, at: Mapping | None, functions: Mapping | None) -> Bindi
         figures.append(tuple(_evaluate(p, values) for p in each.parameters))
         each.check(figures[-1])
     components, boxes = _replace_functions(J, functions or {})
+    _check_impossible_values(laws, figures, values, components)
     return Binding(laws, values, components, boxes, tuple(figures))
+
+
+def _check_impossible_values(laws, figures, values: dict, components) -> None:
+    """A value of probability 0 is never drawn; an integrand that is infinite there must not go unseen.
+
+    There the score function is not valid: the probability's derivative is missing from it.
+    """
+    for each, numbers in zip(laws, figures, strict=True):
+        if not (each.is_finite and 0 in numbers and each.family is None):
+            continue
+        for value in (k for k, p in zip(each.table, numbers, strict=True) if p == 0):
+            if any(c.subs({**values, each.symbol: value}).has(sp.zoo, sp.oo, sp.nan) for c in components):
+                raise ValueError(
+                    f"{each.variable} = {value} has probability 0 here, and the integrand is not finite there: on the edge of "
+                    "the parameters' domain the score function misses that value's share. Leave the value out, or move inside"
+                )
 
 
 def _number(symbol: sp.Symbol, value) -> float:
     if isinstance(value, bool) or not isinstance(value, (numbers.Real, sp.Number)):
         if not (isinstance(value, sp.Expr) and value.is_number and value.is_real):
             raise TypeError(f"the value of {symbol} must be a real number, got {value!r}")
-    number = float(value)
-    if number != number or number in (float("inf"), float("-inf")):
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
         raise ValueError(f"the value of {symbol} must be finite, got {number}")
     broken = [
         claim

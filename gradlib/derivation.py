@@ -175,12 +175,7 @@ def _rewrite(expression, statement):
 
 def _is_definition(rule) -> bool:
     """A declared name, b or F(x, theta): it can be spelled out everywhere."""
-    if not isinstance(rule, Definition) or isinstance(rule.lhs, sp.MatrixBase):
-        return False
-    left = lower(rule.lhs)
-    return isinstance(left, sp.Symbol) or (
-        isinstance(left, AppliedUndef) and all(isinstance(a, sp.Symbol) for a in left.args) and len(set(left.args)) == len(left.args)
-    )
+    return isinstance(rule, Definition) and not isinstance(rule.lhs, sp.MatrixBase)
 
 
 # --- lowering: expectations to the integrals they stand for -----------------------------
@@ -216,6 +211,9 @@ def lower(expression):
 def _lower_expectation(J: Expectation):
     if J.is_vector:
         return sp.ImmutableMatrix([_lower_expectation(Expectation(f, J.variables)) for f in J.components])
+    for each in J.laws:
+        if each.symbol in J.integrand.free_symbols:
+            raise ValueError(f"{J} holds the random variable {each.variable} and the plain symbol {each.symbol}, which prints alike: write the random one")
     body, limits, sums = lower(J.integrand), [], []
     for each in J.laws:
         x = each.symbol
@@ -262,7 +260,9 @@ class _Prover:
         left, right = lower(left), lower(right)
         if isinstance(left, sp.Derivative) and isinstance(right, sp.Derivative) and left.args[1:] == right.args[1:]:
             # Equal functions of the parameter have equal derivatives: no exchange is needed.
-            if _Prover(self.rules, self.laws).equal(left.expr, right.expr):
+            inner = _Prover(self.rules, self.laws)
+            if inner.equal(left.expr, right.expr):
+                self.assumed = inner.assumed
                 return True
         difference = left - right
         for rule in self.rules:
@@ -342,6 +342,9 @@ class _Prover:
 
     def linear(self, kind, integrand, limits):
         bound = [limit[0] for limit in limits]
+        if len(bound) > 1:  # cos(x + y) comes apart as exponentials only
+            mixed = lambda e: isinstance(e, (sp.sin, sp.cos)) and len(e.free_symbols & set(bound)) > 1  # noqa: E731
+            integrand = integrand.replace(mixed, lambda e: e.rewrite(sp.exp))
         total = sp.S.Zero
         for term in sp.Add.make_args(_expand(integrand)):
             constant, rest = term.as_independent(*bound, as_Add=False)
@@ -1222,8 +1225,13 @@ class Definition(Statement):
 
     def __init__(self, label, lhs, rhs, title="", uses=()):
         self.lhs, self.rhs = _matrix(lhs), _matrix(rhs)
-        if isinstance(self.lhs, sp.Symbol) and self.lhs in lower(self.rhs).free_symbols:
-            raise ValueError(f"{label} defines {self.lhs} by itself")
+        for name, meaning in zip(_entries(self.lhs), _entries(self.rhs)) if isinstance(self.lhs, sp.MatrixBase) else [(self.lhs, self.rhs)]:
+            # Anything else than a fresh name has a meaning already: to equate the two is a claim.
+            is_function = isinstance(name, AppliedUndef) and all(isinstance(a, sp.Symbol) for a in name.args) and len(set(name.args)) == len(name.args)
+            if not (is_function or isinstance(name, sp.Symbol) and not isinstance(name, RandomSymbol)):
+                raise ValueError(f"{label}: {_text(name)} is no name (a symbol, or a function of distinct symbols); claim it in a Derivation or an Assumption")
+            if name in lower(meaning).free_symbols or is_function and lower(meaning).has(name.func):
+                raise ValueError(f"{label} defines {_text(name)} by itself")
         super().__init__(
             label, rf"{latex(self.lhs)} := {latex(self.rhs)}", f"{_text(self.lhs)} := {_text(self.rhs)}", title=title, kind=DEFINITION, uses=uses
         )
@@ -1319,7 +1327,7 @@ class Restatement(Statement):
             label,
             rf"{latex(self.lhs)} {sign} {latex(self.rhs)}",
             f"{_text(self.lhs)} {text} {_text(self.rhs)}",
-            title=title or getattr(of, "title", ""),
+            title=title or ("" if isinstance(of, str) else of.title),
             kind=RESTATEMENT,
             detail=f"restatement of {_label_of(of)}",
             uses=[of],
@@ -1413,7 +1421,7 @@ def _positive_matrix(label: str, m, strict: bool) -> str:
 class Table(Statement):
     """A table whose cells are statements (shown as formulas, linked) or plain text.
 
-    A cell that is a :class:`Statement` shows that statement's right side with a link
+    A cell that is a statement shows that statement's right side with a link
     to its equation, so a cell cannot say anything that was not checked.
 
     Args:

@@ -130,8 +130,7 @@ def pathwise(
     """
     if base:
         _each(J, theta, assume, _path_rule)  # the same conditions, stated in x
-        moved = [theta] if isinstance(theta, sp.Symbol) else list(theta)
-        return _each(reparameterize(J, moved), theta, {"continuous", *_names(assume)}, _path_rule, keep=_names(assume))
+        return _each(reparameterize(J, theta), theta, {"continuous", *_names(assume)}, _path_rule, keep=_names(assume))
     return _each(J, theta, assume, _path_rule)
 
 
@@ -151,6 +150,7 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
         UnsoundEstimator: if a variable that θ moves is discrete, or has no base law free
             of θ (the shapes of Gamma, Beta and Student t: use :func:`pathwise`, which
             differentiates implicitly).
+        ValueError: if θ occurs nowhere in J.
 
     Examples:
         >>> import sympy as sp, gradlib as gl
@@ -160,8 +160,9 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
         >>> gl.reparameterize(gl.Expectation(X**2), [mu, sigma])
         E[(epsilon*sigma + mu)**2], epsilon ~ Normal(0, 1)
     """
-    thetas = [theta] if isinstance(theta, sp.Symbol) else list(theta)
+    thetas = _parameters(J, theta)
     moved = [each for each in J.laws if each.free_symbols & set(thetas)]
+    taken = {s.name for s in J.parameters | {each.symbol for each in J.laws}}
     maps, variables = {}, []
     for each in J.laws:
         if each not in moved:
@@ -170,7 +171,10 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
         if each.family is None or each.family.path is None:
             raise UnsoundEstimator(_no_path(each))
         distribution, g = each.base()
-        eps = sp.Symbol("epsilon" if len(moved) == 1 else f"epsilon_{each.variable}", real=True)
+        name = "epsilon" if len(moved) == 1 else f"epsilon_{each.variable}"
+        while name in taken:
+            name += "'"
+        eps = sp.Symbol(name, real=True)
         if any(sp.sympify(a).free_symbols & set(thetas) for a in distribution.args):
             raise UnsoundEstimator(
                 f"reparameterize: {each.variable} ~ {each.name} has no base law free of its shape; "
@@ -210,26 +214,41 @@ def _path_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
 
 
 def _names(assume: str | Iterable[str]) -> set[str]:
-    return {assume} if isinstance(assume, str) else set(assume)
+    if isinstance(assume, str):
+        return {assume}
+    if not isinstance(assume, Iterable):
+        raise TypeError(f"assume= takes names out of {sorted(ASSUMPTIONS)}, got {assume!r}")
+    return set(assume)
+
+
+def _parameters(J: Expectation, theta) -> list[sp.Symbol]:
+    """The parameters asked for, as a list; every one of them occurs in J."""
+    if isinstance(theta, sp.Symbol):
+        thetas = [theta]
+    elif isinstance(theta, (str, set, frozenset, sp.Set)) or not isinstance(theta, Iterable):
+        raise TypeError(f"the parameter must be a SymPy symbol, or a list of them, got {theta!r}")
+    else:
+        thetas = list(theta)
+    for each in thetas:
+        dependence(J, each)
+    if not thetas or len(set(thetas)) < len(thetas):
+        raise ValueError("give one parameter, or a sequence of different ones")
+    return thetas
 
 
 def _each(J, theta, assume, rule, keep: set[str] | None = None) -> Expectation:
     """Apply a rule for one parameter or a sequence, and record the assumptions."""
     assumed = _names(assume)
     if unknown := assumed - set(ASSUMPTIONS):
-        raise ValueError(f"unknown assumption {sorted(unknown)}: choose from {sorted(ASSUMPTIONS)}")
-    single = isinstance(theta, sp.Symbol)
-    thetas = [theta] if single else list(theta)
-    if not thetas or len(set(thetas)) < len(thetas):
-        raise ValueError("give one parameter, or a sequence of different ones")
+        raise ValueError(f"unknown assumption {sorted(map(str, unknown))}: choose from {sorted(ASSUMPTIONS)}")
+    thetas = _parameters(J, theta)
     for each in thetas:
-        dependence(J, each)  # raises for a parameter that J does not have
         _require_continuum(J, each)
     if J.is_vector:
         raise ValueError("the estimators take a scalar expectation: differentiate each component by itself")
     results = [rule(J, each, assumed) for each in thetas]
     stated = assumed if keep is None else keep
-    return J.with_integrand(results[0] if single else results, {"exchange", *stated})
+    return J.with_integrand(results[0] if isinstance(theta, sp.Symbol) else results, {"exchange", *stated})
 
 
 def _derivative(F: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
@@ -276,7 +295,7 @@ def _require_continuum(J: Expectation, theta: sp.Symbol) -> None:
 def _require_fixed_support(F: sp.Expr, each: Law, theta: sp.Symbol) -> None:
     r"""The score function misses the boundary term :math:`F p \,\partial_\theta e` of a moving edge e."""
     if each.is_finite:
-        if any(k.has(theta) for k in each.table if each.family is None):
+        if each.family is None and any(value.has(theta) for value in each.table):
             raise UnsoundEstimator(
                 f"score_function: a value that {each.variable} takes depends on {theta}, so the support moves. "
                 "Put that value into the integrand instead"
@@ -320,8 +339,9 @@ def _require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: b
             if not moved and not surface.has(theta):
                 continue
             if not surface.has(x):
-                # Another variable's surface is its own business; a jump in θ alone is ours.
-                if surface.has(theta) and not surface.free_symbols & variables and F.has(*_JUMPS, sp.Piecewise):
+                # Another variable's surface is its own business; a jump in θ alone is ours. (A pole in
+                # θ alone hides nothing: the derivative is right wherever F is finite.)
+                if why == "jump" and surface.has(theta) and not surface.free_symbols & variables:
                     raise UnsoundEstimator(f"{rule}: the integrand may jump in {theta} where {surface} = 0. {_BY_HAND}")
                 continue
             if why == "unknown":
@@ -356,7 +376,7 @@ def _instead(rule: str, where: sp.Expr, theta: sp.Symbol) -> str:
 
 
 def _suspects(node: sp.Expr):
-    """Pairs (surface, kind): F may jump where the surface crosses zero, or anywhere ("unknown")."""
+    """Pairs (surface, kind): F may have a "jump" or a "pole" where the surface is zero; or is "unknown"."""
     if not node.free_symbols or node.is_Symbol:
         return
     parts = node.args
@@ -376,17 +396,17 @@ def _suspects(node: sp.Expr):
         # Any whole number is a jump; look at a general one.
         yield node.args[0] - sp.Dummy("m", integer=True), "jump"
     elif isinstance(node, sp.log):
-        yield node.args[0], "jump"
+        yield node.args[0], "pole"
     elif isinstance(node, sp.Pow):
         if not node.base.free_symbols:
             if not node.base.is_positive:
                 yield node, "unknown"
         elif not (node.exp.is_nonnegative or node.base.is_positive):
-            yield node.base, "jump"
+            yield node.base, "pole"
     elif isinstance(node, (sp.tan, sp.sec)):
-        yield sp.cos(node.args[0]), "jump"
+        yield sp.cos(node.args[0]), "pole"
     elif isinstance(node, (sp.cot, sp.csc)):
-        yield sp.sin(node.args[0]), "jump"
+        yield sp.sin(node.args[0]), "pole"
     elif isinstance(node, (sp.gamma, sp.loggamma, sp.polygamma)):
         if not node.args[-1].is_positive:
             yield node, "unknown"

@@ -33,7 +33,9 @@ class Expectation(sp.Expr):
             (see :data:`gradlib.estimators.ASSUMPTIONS`).
 
     Raises:
-        ValueError: if there is no random variable at all.
+        TypeError: if the integrand is no SymPy expression with numeric values, or
+            ``variables`` holds anything but random symbols.
+        ValueError: if there is no random variable at all; if two symbols share a name.
         NotImplementedError: for a law that gradlib does not know.
 
     Examples:
@@ -51,16 +53,27 @@ class Expectation(sp.Expr):
     is_commutative = True
 
     def __new__(cls, integrand, variables: Iterable[RandomSymbol] | None = None, assumptions: Iterable[str] = ()):
-        if isinstance(integrand, (list, tuple, sp.Tuple)):
-            integrand = sp.ImmutableMatrix(list(integrand))
-        integrand = sp.sympify(integrand)
+        try:
+            if isinstance(integrand, (list, tuple, sp.Tuple)):
+                integrand = sp.ImmutableMatrix([sp.sympify(entry, strict=True) for entry in integrand])
+            integrand = sp.sympify(integrand, strict=True)
+        except sp.SympifyError:
+            raise TypeError(f"the integrand must be a SymPy expression, got {integrand!r}") from None
         if isinstance(integrand, sp.MatrixBase):
             if integrand.cols != 1:
                 raise ValueError(f"a vector-valued integrand is a column, got a matrix of shape {integrand.shape}")
             integrand = sp.ImmutableMatrix(integrand)
+        elif not isinstance(integrand, sp.Expr):
+            hint = f": write sympy.Piecewise((1, {integrand}), (0, True))" if isinstance(integrand, sp.logic.boolalg.Boolean) else ""
+            raise TypeError(f"the integrand must be a SymPy expression with numeric values, got {integrand}{hint}")
         shown = set(random_symbols(integrand))
         if variables is None:
             variables = sorted(shown, key=str)
+        elif not isinstance(variables, Iterable):
+            raise TypeError(f"variables= takes a list of random symbols, got {variables!r}")
+        for variable in variables:
+            if not isinstance(variable, RandomSymbol):
+                raise TypeError(f"variables= takes random symbols of sympy.stats, got {variable!r}")
         variables = sp.Tuple(*variables)
         if not variables:
             raise ValueError(
@@ -74,7 +87,24 @@ class Expectation(sp.Expr):
         for variable in variables:
             law(variable)
         assumptions = sp.Tuple(*(sp.Symbol(str(a)) for a in sorted({str(a) for a in assumptions})))
-        return super().__new__(cls, integrand, variables, assumptions)
+        self = super().__new__(cls, integrand, variables, assumptions)
+        self._check_names(names)
+        return self
+
+    def _check_names(self, taken: list[str]) -> None:
+        """SymPy tells symbols apart by name and assumptions, people by name only: refuse a namesake."""
+        seen: dict[str, sp.Symbol] = {}
+        for symbol in self.parameters:
+            if isinstance(symbol, sp.Dummy):
+                continue
+            if symbol.name in taken:
+                raise ValueError(f"a parameter and a random variable are both named {symbol.name}: rename one")
+            other = seen.setdefault(symbol.name, symbol)
+            if other != symbol:
+                raise ValueError(
+                    f"this expectation holds the symbol {symbol.name} with {_stated(symbol)} and the symbol {symbol.name} "
+                    f"with {_stated(other)}: SymPy tells them apart. Create it once and use that object"
+                )
 
     # --- parts --------------------------------------------------------------------
 
@@ -151,8 +181,8 @@ class Expectation(sp.Expr):
             rf"{printer._print(each.symbol)} \sim {each.latex(printer)}" for each in self.laws
         )
         body = printer._print(self.plain)
-        # A matrix brings its own brackets.
-        return rf"\mathbb{{E}}_{{{under}}}" + (body if self.is_vector else rf"\left[{body}\right]")
+        # A matrix brings its own brackets. The law stands below the E, where it takes less width.
+        return rf"\underset{{{under}}}{{\mathbb{{E}}}}" + (body if self.is_vector else rf"\left[{body}\right]")
 
     def _sympystr(self, printer):
         under = ", ".join(f"{v} ~ {_plain_law(law(v), printer)}" for v in self.variables)
@@ -258,10 +288,7 @@ class BookPrinter(LatexPrinter):
         else:
             front = expr.args
         name += "'" * primes if primes < 4 else rf"^{{({primes})}}"
-        if exp is not None and not primes:
-            name += f"^{{{exp}}}"
-        body = rf"{name}\left({', '.join(map(self._print, front))}\right)"
-        return rf"\left({body}\right)^{{{exp}}}" if exp is not None and primes else body
+        return rf"{name}\left({', '.join(map(self._print, front))}\right)" + (f"^{{{exp}}}" if exp is not None else "")
 
     def _print_Function(self, expr, exp=None):
         if isinstance(expr, AppliedUndef):
@@ -276,6 +303,8 @@ class BookPrinter(LatexPrinter):
         if isinstance(inner, AppliedUndef) and variable == inner.args[0] and not is_parameter(variable):
             return self._applied(inner, primes=order)
         nabla = rf"\nabla_{{{self._print(variable)}}}" + (rf"^{{{order}}}" if order > 1 else "")
+        if isinstance(inner, sp.log) and isinstance(inner.args[0], AppliedUndef):
+            return rf"{nabla} \log {self._print(inner.args[0])}"  # ∇ log p_θ(x): no parentheses needed
         body = self._print(inner)
         return rf"{nabla} \left({body}\right)" if inner.is_Add or inner.is_Mul else f"{nabla} {body}"
 
@@ -301,11 +330,17 @@ class BookPrinter(LatexPrinter):
     def _print_Symbol(self, expr, style="plain"):
         return super()._print_Symbol(expr, style).replace(r"\epsilon", r"\varepsilon")
 
-    def _print_log(self, expr, exp=None):
-        # log p_θ(x) needs no parentheses around it.
-        if exp is None and isinstance(expr.args[0], AppliedUndef):
-            return rf"\log {self._print(expr.args[0])}"
-        return super()._print_Function(expr, exp=exp)
+    def _print_Heaviside(self, expr, exp=None):
+        # SymPy prints Heaviside as θ, which is the parameter here.
+        return rf"\mathbf{{1}}\left[{self._print(expr.args[0])} > 0\right]" + (f"^{{{exp}}}" if exp is not None else "")
+
+    def _print_Pow(self, expr):
+        # A squared derivative needs no parentheses: F'(x)².
+        if isinstance(expr.base, (sp.Derivative, sp.Subs)) and expr.exp.is_Integer and expr.exp > 0:
+            base = self._print(expr.base)
+            if base.endswith(r"\right)") and not base.startswith(r"\nabla"):
+                return f"{base}^{{{self._print(expr.exp)}}}"
+        return super()._print_Pow(expr)
 
     def _print_RandomSymbol(self, expr):
         return self._print(sp.Symbol(str(expr.symbol)))

@@ -17,7 +17,8 @@ from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
 from gradlib.estimators import reparameterize
 from gradlib.expectation import Expectation, dependence, latex
-from gradlib.oracle import exact
+from gradlib.montecarlo import estimate
+from gradlib.oracle import exact, variance
 
 # Okabe and Ito's colours: told apart with any common colour blindness, and by marker besides.
 INK, TRUTH = "#222222", "#8a8a8a"
@@ -204,7 +205,7 @@ def computational_graph(J: Expectation, theta: sp.Symbol, rule: str) -> Graph:
             nodes[name] = Node(name, "stochastic", latex(each.symbol))
             if moved:
                 edges.append(("theta", name))
-    nodes["F"] = Node("F", "deterministic", latex(J.plain))
+    nodes["F"] = Node("F", "deterministic", f"F = {latex(J.plain)}")
     for each in J.laws:
         if J.plain.has(each.symbol):
             edges.append((f"x:{each.symbol}", "F"))
@@ -269,7 +270,9 @@ def draw_graph(axis, graph: Graph) -> None:
     for start, end in graph.edges:
         _arrow(axis, places[start], places[end], half[start], half[end], INK, "-", 1.2, bend=0.0)
         if (start, end) in graph.gradient:
-            _arrow(axis, places[end], places[start], half[end], half[start], PATH, (0, (4, 2)), 2.2, bend=0.22)
+            # The ways back bend away from each other.
+            bend = {("theta", "F"): -0.3 if pathwise else 0.08, ("theta", "log p"): -0.2}.get((start, end), 0.22)
+            _arrow(axis, places[end], places[start], half[end], half[start], PATH, (0, (4, 2)), 2.2, bend)
     xs, ys = np.array([places[n] for n in graph.nodes]).T
     axis.set_xlim(xs.min() - 0.5, max(x + half[n][0] for n, (x, _) in places.items()) + 0.25)
     axis.set_ylim(ys.min() - 0.45, ys.max() + 0.4)
@@ -317,3 +320,76 @@ def _arrow(axis, start, end, half_start, half_end, colour, line, width, bend) ->
 def curve(J: Expectation, symbol: sp.Symbol, at: Mapping | None = None) -> Callable[[float], float]:
     """The exact value of J as a function of one parameter, the others fixed."""
     return lambda value: exact(J, {**(at or {}), symbol: float(value)})
+
+
+def variances(axis, estimators: Mapping[str, Expectation], symbol: sp.Symbol, grid, marks, at: Mapping, samples: int = 20_000) -> None:
+    """Exact variances per draw against one parameter, with measured ones as markers."""
+    for (name, S), colour, line in zip(estimators.items(), (SCORE, PATH), ("-", "--")):
+        axis.plot(grid, [variance(S, {**at, symbol: float(t)}) for t in grid], color=colour, linewidth=2, linestyle=line, label=f"{name} (exact)")
+        measured = [estimate(S, {**at, symbol: float(t)}, samples=samples, rng=i) for i, t in enumerate(marks)]
+        axis.plot(marks, [e.stderr**2 * e.samples for e in measured], MARKERS[colour], color=colour, markersize=5, label=f"{name} (measured)")
+
+
+# --- chapters 1 and 2: objectives as curves, data, and runs of gradient descent ------------
+
+
+def tangents(axis, grid: Sequence[float], value: Callable, slope: Callable, at: Sequence[float], direction: int = 1, step: float = 1.0) -> None:
+    """An exact curve in grey, with arrows along its tangent, the way that gradient ascent or descent goes.
+
+    Args:
+        axis: a Matplotlib axis.
+        grid: where the curve is drawn.
+        value, slope: the curve and its derivative, as functions of an array.
+        at: the points from which arrows start.
+        direction: 1 to ascend, -1 to descend.
+        step: the arrow from t goes ``step`` times the slope to the side.
+    """
+    axis.plot(grid, value(np.asarray(grid)), color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label="exact value")
+    for k, t in enumerate(np.asarray(at, float)):
+        tip = direction * step * slope(t)
+        axis.plot(t, value(t), MARKERS[PATH], color=PATH, markersize=4, label="gradient step" if k == 0 else None)
+        axis.annotate("", (t + tip, value(t) + tip * slope(t)), (t, value(t)), arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0})
+
+
+def shares(axis, x: np.ndarray, y: np.ndarray, groups: int = 12) -> None:
+    """Labels 0 and 1 against a feature: a tick for each example, and the share of ones in groups of equal size."""
+    for label, place in ((0, -0.06), (1, 1.06)):
+        axis.plot(x[y == label], np.full(int((y == label).sum()), place), "|", color=INK, markersize=6, markeredgewidth=0.5, alpha=0.5)
+    for k, rows in enumerate(np.array_split(np.argsort(x, kind="stable"), groups)):
+        share, n = y[rows].mean(), len(rows)
+        # Wilson's interval: unlike ± 2 standard errors it does not collapse where the share is 0 or 1.
+        centre, half = (share + 2 / n) / (1 + 4 / n), 2 * np.sqrt(share * (1 - share) / n + 1 / n**2) / (1 + 4 / n)
+        error = np.maximum([[share - centre + half], [centre + half - share]], 0)
+        axis.errorbar(x[rows].mean(), share, yerr=error, fmt=MARKERS[SCORE], color=SCORE, markersize=4.5, capsize=2.5, linewidth=1.2, label="share in the data (95 %)" if k == 0 else None)
+
+
+def runs(axis, steps: Sequence[int], paths: np.ndarray, truth: float, colour: str = SCORE) -> None:
+    """Independent runs (rows) against the number of steps, their mean, and the exact limit in grey."""
+    axis.axhline(truth, color=TRUTH, linewidth=5, alpha=0.6, label="optimum", zorder=0)
+    for i, row in enumerate(paths):
+        axis.plot(steps, row, color=colour, linewidth=0.6, alpha=0.45, label=f"{len(paths)} runs" if i == 0 else None)
+    axis.plot(steps, paths.mean(axis=0), color=INK, linewidth=1.6, linestyle="--", label="their mean")
+    axis.set_xscale("log")
+    axis.set_xlabel("steps")
+
+
+def mapped_circles(axis, draws: np.ndarray, mean: np.ndarray, L: np.ndarray, form: Callable, radii=(1, 2)) -> None:
+    """What x = mean + L ε does to circles, to the unit vectors and to draws of ε.
+
+    The grey lines are exact: where the quadratic form of the density equals radius².
+
+    Args:
+        draws: noise, of shape (n, 2).
+        form: ``form(x_1, x_2)`` on arrays.
+    """
+    x = mean + draws @ L.T
+    reach = 1.05 * max(np.abs(x - mean).max(), max(radii) * np.abs(L).sum(axis=1).max())
+    u, v = np.meshgrid(*(np.linspace(centre - reach, centre + reach, 241) for centre in mean))
+    axis.contour(u, v, form(u, v), levels=[r**2 for r in radii], colors=TRUTH, linewidths=5, alpha=0.6)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    for r in radii:
+        axis.plot(*(mean[:, None] + L @ (r * np.array([np.cos(angle), np.sin(angle)]))), color=SCORE, linewidth=1.5, linestyle="--")
+    axis.plot(*x.T, "o", color=INK, markersize=1.8, alpha=0.45, zorder=1)
+    for column in L.T:
+        axis.annotate("", mean + column, mean, arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}, zorder=4)
+    axis.set_aspect("equal")

@@ -128,7 +128,7 @@ def estimate(
     samples = _count(samples)
     bound = bind(J, at, functions)
     kernel = _compile(bound)
-    samplers = [_sampler(each, numbers) for each, numbers in zip(bound.laws, bound.numbers, strict=True)]
+    samplers = [_sampler(each, numbers, bound.at) for each, numbers in zip(bound.laws, bound.numbers, strict=True)]
     parameters = list(bound.at.values())
     names = [str(each.variable) for each in bound.laws]
 
@@ -137,6 +137,8 @@ def estimate(
         values = np.empty((size, len(bound.components)))
         with np.errstate(all="ignore"):  # what is not finite is counted and reported
             for i, component in enumerate(kernel(*draws, *parameters)):
+                if np.iscomplexobj(component):
+                    raise ValueError(f"the integrand {bound.components[i]} is complex: estimate its real and imaginary parts")
                 values[:, i] = component
         return values, lambda i: ", ".join(f"{name} = {x[i]:.6g}" for name, x in zip(names, draws))
 
@@ -167,7 +169,7 @@ def monte_carlo(draw: Callable[[np.random.Generator, int], np.ndarray], samples:
         0.5027 ± 0.0029 (n = 10,000)
     """
     samples = _count(samples)
-    shape: list = []
+    shapes: set[tuple[int, ...]] = set()
 
     def block(stream: np.random.Generator, size: int):
         values = np.asarray(draw(stream, size))
@@ -175,10 +177,13 @@ def monte_carlo(draw: Callable[[np.random.Generator, int], np.ndarray], samples:
             raise ValueError(f"draw(rng, {size}) must return an array of shape ({size}, ...), got shape {values.shape}")
         if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool) or np.iscomplexobj(values):
             raise ValueError(f"draw must return real numbers, got dtype {values.dtype}")
-        shape[:] = values.shape[1:]
+        shapes.add(values.shape[1:])
+        if len(shapes) > 1:
+            raise ValueError(f"draw must return rows of one shape, got {sorted(shapes)}")
         return values.reshape(size, -1).astype(float, copy=False), lambda i: f"draw {i} of a block"
 
     mean, stderr = _average(block, samples, _stream(rng))
+    (shape,) = shapes
     if not shape:
         return Estimate(float(mean[0]), float(stderr[0]), samples)
     return Estimate(mean.reshape(shape), stderr.reshape(shape), samples)
@@ -301,26 +306,41 @@ def _cached_kernel(arguments: tuple, components: tuple) -> Callable:
 
 def _lambdify(arguments, components, modules) -> Callable:
     printer = _KernelPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
-    return sp.lambdify(arguments, components, modules=modules, printer=printer, cse=True)
+    # Dummies instead of the user's names, which may be lambda, None or exp.
+    dummies = {argument: sp.Dummy() for argument in arguments}
+    components = [component.xreplace(dummies) for component in components]
+    return sp.lambdify(list(dummies.values()), components, modules=modules, printer=printer, cse=True)
 
 
 def _checked(name: str, f: Callable) -> Callable:
     def box(*arguments):
         size = np.broadcast_shapes(*(np.shape(a) for a in arguments))
-        values = np.asarray(f(*arguments))
+        values = np.asarray(f(*map(_read_only, arguments)))
         if values.shape != size:
             raise ValueError(
                 f"the black box {name.rstrip('_')} must map arrays of shape {size} to an array of shape {size}, got {values.shape}"
             )
+        if values.dtype.kind not in "biuf":
+            raise ValueError(f"the black box {name.rstrip('_')} must return real numbers, got dtype {values.dtype}")
         return values
 
     return box
 
 
-def _sampler(each: Law, numbers: tuple[float, ...]) -> Callable:
-    """``draw(rng, size)``: the base law's draws, moved along the path."""
+def _read_only(array) -> np.ndarray:
+    """A view that a black box cannot write to: the draws are shared with the rest of the integrand."""
+    view = np.asarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+def _sampler(each: Law, numbers: tuple[float, ...], at: Mapping) -> Callable:
+    """``draw(rng, size)``: the base law's draws, moved along the path.
+
+    A finite table's values may hold parameters, so it needs ``at`` as well.
+    """
     if each.is_finite and each.family is None:
-        values = np.array([float(k) for k in each.table])
+        values = np.array([float(k.xreplace(at)) for k in each.table])
         edges = np.cumsum(numbers)[:-1]
         return lambda rng, size: values[np.searchsorted(edges, rng.random(size), side="right")]
     family = each.family

@@ -137,6 +137,9 @@ class _Oracle:
         self.laws = {each.symbol: each for each in bound.laws}
         self.values = {symbol: sp.Float(value, 30) for symbol, value in bound.at.items()}
         self.components = [component.xreplace(self.values) for component in bound.components]
+        for component in self.components:
+            if component.has(sp.zoo, sp.nan):
+                raise FloatingPointError(f"the integrand is not finite at these parameters: it is {component}")
         self.modules = [_black_boxes(bound), "mpmath"]
         self.has_black_box = bool(bound.functions)
 
@@ -172,10 +175,18 @@ class _Oracle:
             for f in expression.atoms(AppliedUndef)
             if f.func.__name__.startswith("Velocity_")
         }
-        return sp.lambdify(arguments, expression, modules=[velocities, *self.modules])
+        # Dummies instead of the user's names, which may be lambda, None or exp.
+        dummies = {argument: sp.Dummy() for argument in arguments}
+        return sp.lambdify(list(dummies.values()), expression.xreplace(dummies), modules=[velocities, *self.modules])
 
     def _probabilities(self, x: sp.Symbol):
-        return [(value, mp.mpf(probability.xreplace(self.values))) for value, probability in self.laws[x].table.items()]
+        each = self.laws[x]
+        if each.family is None:
+            table = each.table
+        else:  # Bernoulli or Binomial, whose n may be a symbol
+            n = 1 if len(each.parameters) == 1 else int(each.parameters[0].xreplace(self.values))
+            table = {sp.Integer(k): each.density.subs(x, k) for k in range(n + 1)}
+        return [(value.xreplace(self.values), mp.mpf(probability.xreplace(self.values))) for value, probability in table.items()]
 
     @lru_cache(maxsize=None)  # noqa: B019 (lives as long as the oracle, which is one call)
     def _mean_in(self, x: sp.Symbol, expression: sp.Expr) -> mp.mpf:
@@ -183,9 +194,11 @@ class _Oracle:
         f = self._kernel([x], expression)
         if each.is_finite:
             return mp.fsum(probability * f(mp.mpf(value)) for value, probability in self._probabilities(x))
-        pdf = self._kernel([x], each.density.xreplace(self.values))
+        density = self._kernel([x], each.density.xreplace(self.values))
         if each.is_discrete:
-            return _sum(f, pdf, each, str(expression))
+            return _sum(f, density, each, str(expression))
+        quantiles = self._quantiles(each)
+        pdf = self._without_far_tail(each, density, quantiles)
         lower, upper = (_mpf(edge.xreplace(self.values)) for edge in (each.support.inf, each.support.sup))
         if lower == -mp.inf and upper == mp.inf and each.name in {"Cauchy", "StudentT"} and expression.has(sp.sin, sp.cos):
             pieces = _oscillating(expression, x)
@@ -193,9 +206,21 @@ class _Oracle:
                 return mp.fsum(self._mean_in(x, piece) for piece, _ in pieces)
             if pieces[0][1] is not None:
                 return self._oscillating_mean(each, f, pdf, mp.mpf(pieces[0][1]), str(expression))
-        quantiles = self._quantiles(each)
         kinks = _kinks(expression, x, quantiles, lower, upper) + _kinks(each.density.xreplace(self.values), x, quantiles, lower, upper)
         return _integral(lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, f"{expression}", check=not self.has_black_box)
+
+    def _without_far_tail(self, each: Law, density, quantiles) -> Callable:
+        """The density, where its logarithm is not below −10^1000: mpmath chokes on Gumbel's exp(−exp(10^20))."""
+        if not each.log_density.has(sp.exp):
+            return density
+        log_density = self._kernel([each.symbol], each.log_density.xreplace(self.values))
+        limit = -mp.mpf(10) ** 1000
+
+        def pdf(t):
+            far = not quantiles[0] <= t <= quantiles[-1]
+            return mp.mpf(0) if far and log_density(t) < limit else density(t)
+
+        return pdf
 
     def _oscillating_mean(self, each: Law, f, pdf, frequency: mp.mpf, name: str) -> mp.mpf:
         """A single sine or cosine under a density with algebraic tails."""
@@ -301,15 +326,18 @@ def _independent_factors(term: sp.Expr, names: list[sp.Symbol]):
 
 def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> mp.mpf:
     """∫ h over the support, where h = f·p."""
+    seen: dict[mp.mpf, mp.mpf] = {}  # the integrals of h and of |h| share their nodes
 
     def guarded(t):
-        try:
-            value = h(t)
-        except ZeroDivisionError:  # an integrable singularity, met at the end of a panel
-            return mp.mpf(0)
-        if isinstance(value, mp.mpc):
-            raise ValueError(f"{name} is not real at {mp.nstr(t, 6)}: restrict the support, or mend the integrand")
-        return value if mp.isfinite(value) else mp.mpf(0)
+        if t not in seen:
+            try:
+                value = h(t)
+            except ZeroDivisionError:  # an integrable singularity, met at the end of a panel
+                value = mp.mpf(0)
+            if isinstance(value, mp.mpc):
+                raise ValueError(f"{name} is not real at {mp.nstr(t, 6)}: restrict the support, or mend the integrand")
+            seen[t] = value if mp.isfinite(value) else mp.mpf(0)
+        return seen[t]
 
     points = sorted({lower, *(q for q in (*quantiles, *kinks) if lower < q < upper), upper})
     digits = 18
@@ -317,12 +345,17 @@ def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> mp.m
         scale = (quantiles[-1] - quantiles[0]) or mp.mpf(1)
         ends = [(lower, 1), (upper, -1), *((k, side) for k in kinks for side in (1, -1) if lower < k < upper)]
         digits = max(_digits_needed(h, point, side, scale, name) for point, side in ends)
-    for digits in (digits, max(digits, 30)):
+    # Where positive and negative parts cancel, more digits are needed; a value below
+    # 10^(−15) of its parts counts as 0.
+    for digits in (digits, max(digits, 30), digits + 25):
+        seen.clear()
         with mp.workdps(digits):
             value, error = mp.quad(guarded, points, error=True, maxdegree=6 + digits // 20)
+            if error <= TOLERANCE * max(abs(value), mp.mpf(10) ** -300):
+                return value
             size = mp.quad(lambda t: abs(guarded(t)), points, maxdegree=4)
-        if error <= TOLERANCE * max(size, mp.mpf(10) ** -300):
-            return value
+            if error <= TOLERANCE * size / 10**15:
+                return value
     raise QuadratureError(
         f"the quadrature of {name} did not reach a relative error of {TOLERANCE:g} (estimate {mp.nstr(value, 6)}, "
         f"error {mp.nstr(error, 2)}): the integrand oscillates or decays too slowly"
@@ -390,7 +423,8 @@ def _real_roots(surface: sp.Expr, x: sp.Symbol, grid: list[mp.mpf]) -> list[mp.m
         with mp.workdps(60):
             roots = sp.Poly(surface, x).nroots(n=50, maxsteps=200) if surface.has(x) else []
             return [mp.mpf(root) for root in roots if root.is_real]
-    f = sp.lambdify(x, surface, "mpmath")
+    dummy = sp.Dummy()
+    f = sp.lambdify(dummy, surface.xreplace({x: dummy}), "mpmath")
     roots = []
     with mp.workdps(40):
         values = [mp.re(f(t)) for t in grid]
@@ -428,10 +462,22 @@ def _sum(f, pdf, each: Law, name: str) -> mp.mpf:
 
 def _black_boxes(bound: Binding) -> dict:
     """Black boxes are NumPy functions: call them on arrays of one element."""
-    return {
-        name: lambda *args, f=f: mp.mpf(float(np.asarray(f(*(np.array([float(a)]) for a in args))).reshape(-1)[0]))
-        for name, f in bound.functions.items()
-    }
+
+    def box(name: str, f: Callable) -> Callable:
+        def call(*arguments):
+            values = np.asarray(f(*(np.array([float(a)]) for a in arguments)))
+            where = ", ".join(mp.nstr(a, 6) for a in arguments)
+            if values.shape != (1,):
+                raise ValueError(f"the black box {name.rstrip('_')} must map arrays of shape (1,) to an array of shape (1,), got {values.shape}")
+            if values.dtype.kind not in "biuf":
+                raise ValueError(f"the black box {name.rstrip('_')} must return real numbers, got dtype {values.dtype}")
+            if not np.isfinite(values[0]):
+                raise FloatingPointError(f"the black box {name.rstrip('_')} is not finite at {where}")
+            return mp.mpf(float(values[0]))
+
+        return call
+
+    return {name: box(name, f) for name, f in bound.functions.items()}
 
 
 _CDF = {

@@ -127,6 +127,7 @@ def test_reparameterization():
         instances=_coupled,
     )
     assert kinds(path) == [PROVED] * 2
+    assert set(path.assumptions) == {"change of variables", "eq-density", "exchange"}
 
 
 def test_a_false_coupling_is_refused():
@@ -289,6 +290,8 @@ def test_vectors():
     assert kinds(d) == [PROVED] * 2
     with pytest.raises(FalseStep):
         chain(sp.Matrix([D(J, mu), D(J, sigma)]), (sp.Matrix([2 * (mu - k), sigma]), "a missing factor"))
+    with pytest.raises(FalseStep):
+        chain(sp.Matrix([D(J, mu), D(J, sigma)]), (sp.Matrix([mu - k, 2 * sigma]), "a missing factor, first entry"))
     with pytest.raises(FalseStep, match="shape"):
         chain(sp.Matrix([D(J, mu), D(J, sigma)]), (2 * (mu - k), ""))
 
@@ -357,12 +360,24 @@ def test_normalisation_is_not_used_unnamed():
     assert kinds(chain(E(sp.S(3), [X]), (3, "a density", "normalised"))) == [PROVED]
 
 
+def test_a_derivative_in_x_is_no_derivative_in_theta():
+    # true, but by the boundary, not by normalisation
+    assert kinds(chain(E(D(sp.log(p(X, theta)), X)), (0, "", ("exchange", "normalised")))) == [NUMERIC]
+
+
 def test_integrals_that_diverge_have_no_value():
     C = Cauchy("X", 0, 1)
     with pytest.raises(FalseStep, match="converge"):
         chain(E(C), (0, "by symmetry"))
     with pytest.raises(FalseStep):
         chain(E(sp.exp(N**2)), (1, ""))
+
+
+def test_every_part_of_the_difference_has_to_vanish():
+    vanishing = E(sp.sin(F(X)) ** 2 + sp.cos(F(X)) ** 2 - 1)
+    assert kinds(chain(vanishing + theta, (theta, ""))) == [PROVED]
+    with pytest.raises(FalseStep):
+        chain(vanishing + theta, (2 * theta, "the integral vanishes, the rest does not"))
 
 
 def test_two_noises_are_no_agreement():
@@ -428,6 +443,22 @@ def test_definitions_assumptions_citations():
             Definition(label, k, mu)
 
 
+@pytest.mark.parametrize("name", [sp.pi, E(N), sp.sin(a), a + b, F(sp.S(2)), g(a, a), N, sp.Matrix([a, sp.pi])], ids=str)
+def test_only_names_can_be_defined(name):
+    with pytest.raises(ValueError, match="no name"):
+        Definition("eq-d", name, sp.Matrix([1, 2]) if isinstance(name, sp.MatrixBase) else 5)
+
+
+def test_definitions_are_not_circular():
+    with pytest.raises(ValueError, match="by itself"):
+        Definition("eq-d", F(x, theta), F(x, 0) + 1)
+
+
+def test_a_plain_symbol_beside_the_random_one():
+    with pytest.raises(ValueError, match="prints alike"):
+        chain(E(F(X) * x), (E(F(X)) * x, ""))
+
+
 def test_restatements():
     first = Derivation("eq-first", E(N), (mu, "mean"), title="mean")
     again = Restatement("eq-again", first, E(N), mu)
@@ -453,10 +484,8 @@ def test_tables_link_their_cells():
 def test_printing():
     d = Derivation("eq-mean", E(N**2), (mu**2 + sigma**2, "Gaussian $\\mu$, 100% & more_"), title="Second moment")
     assert d.latex == (
-        "\\begin{aligned}\n"
-        r"\mathbb{E}_{X \sim \mathcal{N}\left(\mu, \sigma^{2}\right)}\left[X^{2}\right] &= \mu^{2} + \sigma^{2}"
-        r" && \text{Gaussian } \mu \text{, 100\% \& more\_}"
-        "\n\\end{aligned}"
+        "\\begin{aligned}\n" + gl.latex(E(N**2)) + " &= " + gl.latex(mu**2 + sigma**2)
+        + r" && \text{Gaussian } \mu \text{, 100\% \& more\_}" + "\n\\end{aligned}"
     )
     bundle = d._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/markdown", MIME}

@@ -1,0 +1,83 @@
+"""One random variable of each family, with values for its parameters: what the matrix of tests runs over."""
+
+from dataclasses import dataclass
+
+import sympy as sp
+import sympy.stats as st
+
+import gradlib as gl
+from gradlib.families import FAMILIES
+
+mu, lo = sp.symbols("mu lo", real=True)
+sigma, k, b, hi = sp.symbols("sigma k b hi", positive=True)
+p, q = sp.symbols("p q", positive=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    variable: sp.Expr
+    at: dict
+    scored: tuple = ()  # parameters that do not move the support
+    moments: float = float("inf")  # E|x|^m is finite for m below this
+    exponential: bool = False  # E exp(x/4) and its square are finite
+
+    @property
+    def law(self):
+        return gl.Expectation(self.variable).laws[0]
+
+    @property
+    def parameters(self):
+        return list(self.at)
+
+
+def case(variable, at, scored=None, **facts):
+    return Case(variable, at, tuple(at if scored is None else scored), **facts)
+
+
+CASES = {
+    "Normal": case(st.Normal("X", mu, sigma), {mu: 0.3, sigma: 1.2}, exponential=True),
+    "LogNormal": case(st.LogNormal("X", mu, sigma), {mu: 0.3, sigma: 0.4}),
+    "Exponential": case(st.Exponential("X", sigma), {sigma: 1.2}, exponential=True),
+    "Laplace": case(st.Laplace("X", mu, sigma), {mu: 0.3, sigma: 1.2}, exponential=True),
+    "Logistic": case(st.Logistic("X", mu, sigma), {mu: 0.3, sigma: 1.2}, exponential=True),
+    "Gumbel": case(st.Gumbel("X", sigma, mu), {sigma: 1.2, mu: 0.3}, exponential=True),
+    "Weibull": case(st.Weibull("X", sigma, k), {sigma: 1.2, k: 2.5}, exponential=True),
+    "Gamma": case(st.Gamma("X", k, sigma), {k: 2.5, sigma: 1.2}, exponential=True),
+    "Beta": case(st.Beta("X", k, b), {k: 2.5, b: 1.7}, exponential=True),
+    "StudentT": case(st.StudentT("X", k), {k: 9.5}, moments=9.5),
+    "Uniform": case(st.Uniform("X", lo, hi), {lo: -0.4, hi: 1.7}, scored=(), exponential=True),
+    "Pareto": case(st.Pareto("X", sigma, k), {sigma: 1.2, k: 9.5}, scored=(k,), moments=9.5),
+    "Rayleigh": case(st.Rayleigh("X", sigma), {sigma: 1.2}, exponential=True),
+    "Cauchy": case(st.Cauchy("X", mu, sigma), {mu: 0.3, sigma: 1.2}, moments=1),
+    "Poisson": case(st.Poisson("X", sigma), {sigma: 1.7}, exponential=True),
+    "Geometric": case(st.Geometric("X", p), {p: 0.45}, exponential=True),
+    "Bernoulli": case(st.Bernoulli("X", p), {p: 0.3}, exponential=True),
+    "Binomial": case(st.Binomial("X", 5, p), {p: 0.3}, exponential=True),
+    "Table": case(st.FiniteRV("X", {-1: p, sp.Rational(1, 2): q, 3: 1 - p - q}), {p: 0.2, q: 0.5}, exponential=True),
+}
+assert {type(c.law.distribution) for name, c in CASES.items() if name != "Table"} == set(FAMILIES)
+
+CONTINUOUS = {name: c for name, c in CASES.items() if c.law.family and c.law.family.path}
+
+INTEGRANDS = {
+    "polynomial": lambda x: x**2,
+    "cosine": sp.cos,
+    "bounded": lambda x: sp.exp(-(x**2)),
+    "exponential": lambda x: sp.exp(x / 4),
+}
+
+
+def gradient(name: str, integrand: str, rule) -> gl.Expectation:
+    """The gradient in all the parameters that the rule can do."""
+    c = CASES[name]
+    thetas = c.scored if rule is gl.score_function else c.parameters
+    return rule(gl.Expectation(INTEGRANDS[integrand](c.variable)), list(thetas))
+
+
+def finite_second_moment(name: str, integrand: str, rule) -> bool:
+    c = CASES[name]
+    if integrand == "exponential":
+        return c.exponential
+    if name == "Cauchy":  # the path's velocity grows like x, and its second moment diverges
+        return integrand == "bounded" or integrand == "cosine" and rule is gl.score_function
+    return True

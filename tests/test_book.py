@@ -1,0 +1,165 @@
+"""The book covers its subject, keeps the shape of a chapter, and displays nothing unchecked."""
+
+import json
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gradlib import ledger
+
+ROOT = Path(__file__).resolve().parents[1]
+BOOK = ROOT / "book"
+NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
+CHAPTERS = ["motivation", "integrand", "distribution", "reparameterization", "both", "failures"]
+APPENDICES = ["gaussian", "exchange"]
+
+# What the book has to teach: each item with the page and the equations or headings (after "#") where it is taught.
+ITEMS = {
+    "the table of answers opens the book": ("index", ["tab-summary"]),
+    "the table of answers closes the book": ("summary", ["tab-summary-again"]),
+    "J1 in supervised learning": ("motivation", ["#J₁"]),
+    "J2 in reinforcement learning: value of a policy": ("motivation", ["eq-value", "eq-return"]),
+    "J3 in maximum-entropy reinforcement learning": ("motivation", ["eq-soft-bandit-value", "eq-soft-bandit-optimum"]),
+    "running example: a loss on data": ("motivation", ["eq-loss-miniature"]),
+    "running example: bandit and episode": ("motivation", ["eq-bandit-value", "eq-episode-value"]),
+    "gradient of J1 is an expectation": ("integrand", ["eq-j1", "eq-grad-j1"]),
+    "law of large numbers over a data set": ("integrand", ["#data"]),
+    "stochastic gradient descent on real data": ("integrand", ["#descent"]),
+    "the derivative of a density is no density": ("distribution", ["eq-grad-j2", "eq-zero-mass"]),
+    "exact enumeration": ("distribution", ["eq-bandit-enumerated"]),
+    "log-derivative trick": ("distribution", ["eq-log-derivative"]),
+    "REINFORCE": ("distribution", ["eq-j2", "eq-score"]),
+    "the score has mean zero": ("distribution", ["eq-score-mean"]),
+    "change of variables": ("reparameterization", ["eq-matching-densities", "eq-reparameterized"]),
+    "the pathwise gradient": ("reparameterization", ["eq-pathwise"]),
+    "Gaussian reparameterization": ("reparameterization", ["eq-gaussian-reparameterized"]),
+    "several dimensions, Cholesky factor": ("reparameterization", ["eq-cholesky-gradient"]),
+    "implicit differentiation": ("reparameterization", ["eq-quantile-kept", "eq-implicit-gaussian"]),
+    "computational graphs of both estimators": ("reparameterization", ["#computational graphs"]),
+    "product rule": ("both", ["eq-j3", "eq-product-rule", "eq-both-score"]),
+    "total derivative along the path": ("both", ["eq-both-pathwise"]),
+    "maximum entropy: the direct term vanishes in mean": ("both", ["eq-soft-gradient"]),
+    "per step": ("both", ["eq-direct-term-bandit"]),
+    "per trajectory": ("both", ["eq-direct-term-sampled"]),
+    "with the closed-form bonus it survives": ("both", ["eq-same-objective", "eq-direct-term-closed"]),
+    "correction: a moving edge": ("failures", ["eq-moving-edge", "eq-edge-score"]),
+    "correction: a jump along the path": ("failures", ["eq-threshold-gradient", "eq-threshold-pathwise"]),
+    "correction: a moving threshold": ("failures", ["eq-moving-threshold", "eq-moving-threshold-inside"]),
+    "correction: which variance is lower": ("failures", ["eq-stein", "eq-variance-difference", "eq-baseline-gain"]),
+    "polynomials up to degree three": ("failures", ["eq-cubic-form", "eq-cubic-inequality"]),
+    "a quartic and a cosine that favour the score function": ("failures", ["eq-quartic", "eq-cosine-difference"]),
+    "unbiased with infinite variance": ("failures", ["#variance that is not finite"]),
+    "appendix: Gaussian change of variables": ("gaussian", ["eq-gauss-standardised", "eq-gauss-covariance"]),
+    "appendix: exchanging ∇ and ∫": ("exchange", ["eq-leibniz", "eq-escaping-mass"]),
+}
+
+CITED = {
+    "williams1992", "glynn1990", "kingma2014", "rezende2014", "titsias2014", "schulman2015", "mohamed2020", "xu2019",
+    "figurnov2018", "sutton2000", "bonnet1964", "price1958", "lecuyer1990", "pflug1996", "owen1997", "greensmith2004",
+    "gal2016", "roeder2017", "foerster2018", "haarnoja2018", "glasserman2003",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def entries():
+    return {entry.label: entry for entry in ledger.collect(NOTEBOOKS)}
+
+
+def cells(page):
+    return json.loads((BOOK / f"{page}.ipynb").read_text("utf8"))["cells"]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+def text(page):
+    return "\n".join(source(c) for c in cells(page) if c["cell_type"] == "markdown")
+
+
+def missing(items, entries, headings):
+    """The items that are not taught where the table says."""
+    gone = []
+    for item, (page, places) in items.items():
+        for place in places:
+            if place.startswith("#"):
+                if place[1:].lower() not in headings(page).lower():
+                    gone.append(f"{item}: no heading of {page} holds «{place[1:]}»")
+            elif place not in entries or entries[place].page != page:
+                gone.append(f"{item}: {place} does not stand in {page}")
+    return gone
+
+
+def headings(page):
+    return "\n".join(line for line in text(page).splitlines() if line.startswith("#"))
+
+
+def test_every_item_has_its_place(entries):
+    assert missing(ITEMS, entries, headings) == []
+
+
+def test_a_missing_item_is_noticed(entries):
+    assert missing({"a": ("both", ["eq-no-such-equation"])}, entries, headings)
+    assert missing({"b": ("both", ["eq-score"])}, entries, headings), "an equation of another page"
+    assert missing({"c": ("both", ["#no such heading"])}, entries, headings)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_nothing_is_displayed_unchecked(path):
+    ledger.check([path])
+
+
+def test_markdown_pages_display_no_mathematics():
+    ledger.check([path for path in BOOK.glob("*.md") if path.name != "checked.md"])
+
+
+def test_the_statements_fit_together():
+    ledger.validate(ledger.collect(NOTEBOOKS))
+
+
+def test_every_page_is_in_the_contents():
+    listed = re.findall(r"book/(\w+)", (ROOT / "_toc.yml").read_text("utf8"))
+    assert {p.stem for p in NOTEBOOKS} | {p.stem for p in BOOK.glob("*.md")} | {"checked"} == set(listed)
+
+
+@pytest.mark.parametrize("page", CHAPTERS + APPENDICES)
+def test_shape_of_a_chapter(page):
+    body = text(page)
+    assert "**The question.**" in body
+    assert "## What we learnt" in body
+    exercises = re.findall(r":label: (ex-[\w-]+)", body)
+    assert len(exercises) >= 3
+    assert re.findall(r"\{solution-start\} (ex-[\w-]+)", body) == exercises, "each exercise has its solution"
+    assert body.count("{solution-end}") == len(exercises)
+    if page in CHAPTERS:
+        for part in ("A guess", "Check it in numbers", "When it fails") if page not in ("motivation", "failures") else ("A guess",):
+            assert f"## {part}" in body, part
+
+
+@pytest.mark.parametrize("page", CHAPTERS + APPENDICES)
+def test_code_is_short_and_surrounded_by_prose(page):
+    """Cells have a median of at most eight lines, and prose stands between any two of them (imports aside)."""
+    lengths = [len(source(c).splitlines()) for c in cells(page) if c["cell_type"] == "code"]
+    assert statistics.median(lengths) <= 8
+    kinds = [c["cell_type"] for c in cells(page)]
+    neighbours = [i for i in range(2, len(kinds)) if kinds[i] == kinds[i - 1] == kinds[i - 2] == "code"]
+    assert neighbours == []
+
+
+def test_every_citation_exists_and_the_expected_works_are_there():
+    keys = set(re.findall(r"^@\w+\{([\w]+),", (BOOK / "references.bib").read_text("utf8"), re.M))
+    assert CITED <= keys
+    used = set()
+    for path in [*NOTEBOOKS, *BOOK.glob("*.md")]:
+        for group in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", path.read_text("utf8")):
+            used |= {key.strip() for key in group.split(",")}
+    assert used <= keys
+
+
+def test_configuration_names_no_address():
+    """A repository's address comes from the git remote at build time."""
+    assert not re.search(r"https?://", (ROOT / "_config.yml").read_text("utf8"))
+    assert yaml.safe_load((ROOT / "_config.yml").read_text("utf8"))["repository"] == {}

@@ -1,0 +1,83 @@
+"""The figures' data: what a graph says must follow from the objects it is read off."""
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import sympy as sp
+from sympy.stats import Bernoulli, Normal
+
+import gradlib as gl
+from gradlib import figures
+
+matplotlib.use("agg")
+
+theta = sp.Symbol("theta", real=True)
+X = Normal("x", theta, 1)
+OBJECTIVES = {
+    "distribution": gl.Expectation(X**2),
+    "both": gl.Expectation(theta * X**2),
+    "integrand": gl.Expectation(theta * Normal("x", 0, 1) ** 2),
+}
+
+
+@pytest.fixture(params=[(where, rule) for where in OBJECTIVES for rule in ("score", "pathwise")], ids="-".join)
+def graph(request):
+    where, rule = request.param
+    return where, rule, figures.computational_graph(OBJECTIVES[where], theta, rule)
+
+
+def test_no_derivative_touches_a_stochastic_node(graph):
+    _, _, g = graph
+    ends = {name for edge in g.gradient for name in edge}
+    assert all(g.nodes[name].kind != "stochastic" for name in ends)
+
+
+def test_the_derivative_reaches_theta_along_computed_edges(graph):
+    where, rule, g = graph
+    assert set(g.gradient) <= set(g.edges)
+    assert any(start == "theta" for start, _ in g.gradient)
+
+
+def test_theta_feeds_a_draw_only_under_the_score_function(graph):
+    where, rule, g = graph
+    fed = [end for start, end in g.edges if start == "theta" and g.nodes[end].kind == "stochastic"]
+    assert bool(fed) == (rule == "score" and where != "integrand")
+
+
+def test_the_direct_term_is_an_edge_from_theta_to_f(graph):
+    where, _, g = graph
+    assert (("theta", "F") in g.edges) == (where != "distribution")
+
+
+def test_graphs_refuse_what_has_no_path():
+    coin = gl.Expectation(1 + Bernoulli("a", 1 / (1 + sp.exp(theta))))
+    assert "log p" in figures.computational_graph(coin, theta, "score").nodes
+    with pytest.raises(gl.UnsoundEstimator):
+        figures.computational_graph(coin, theta, "pathwise")
+    with pytest.raises(ValueError, match="'score' or 'pathwise'"):
+        figures.computational_graph(coin, theta, "magic")
+
+
+def test_two_moved_variables_have_two_base_variables():
+    J = gl.Expectation(X * Normal("y", theta, 2))
+    g = figures.computational_graph(J, theta, "pathwise")
+    leaves = [name for name, node in g.nodes.items() if node.kind == "stochastic"]
+    assert len(leaves) == 2
+    assert {(leaf, f"x:{leaf[-1]}") for leaf in leaves} <= set(g.edges)
+
+
+def test_every_figure_draws():
+    figure, axes = figures.panels(2)
+    truth = figures.curve(OBJECTIVES["distribution"], theta)
+    estimates = [gl.estimate(OBJECTIVES["distribution"], {theta: t}, samples=100, rng=0) for t in (0, 1)]
+    figures.against_truth(axes[0], [0, 1], truth, {"x": estimates}, [0, 1])
+    grey, bars = axes[0].lines[0], axes[0].containers[0]
+    assert np.allclose(grey.get_ydata(), [1, 2]), "the exact curve is drawn"
+    assert np.allclose(bars.lines[0].get_ydata(), [e.value for e in estimates])
+    figures.histogram(axes[1], {"a": np.arange(10.0)}, 4.5, [0, 5, 10])
+    figures.running_means(axes[1], {"a": np.ones((2, 100))}, 1.0)
+    figures.signed_density(axes[1], np.arange(3.0), np.ones(3), np.array([1.0, 0, -1]))
+    figures.graphs(OBJECTIVES["both"], theta).canvas.draw()
+    figure.canvas.draw()
+    plt.close("all")
