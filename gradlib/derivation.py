@@ -1440,7 +1440,9 @@ class Table(Statement):
         lines = [[str(h) for h in header], ["---"] * len(header)]
         lines += [[c if isinstance(c, str) else f"${latex(c.rhs)}$ {{eq}}`{_target(c)}`" for c in row] for row in rows]
         self._lines = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-        super().__init__(label, "", title or label, title=title, kind=RESTATEMENT, detail="each cell links to its derivation", uses=map(_target, statements))
+        # The ledger compares each cell with the statement that it shows again.
+        cells = {"cells": [{"restates": _target(c), "statement": c.statement} for c in statements]}
+        super().__init__(label, "", title or label, title=title, kind=RESTATEMENT, detail="each cell is compared with its derivation", uses=map(_target, statements), extra=cells)
 
     @property
     def markdown(self) -> str:

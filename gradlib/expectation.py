@@ -10,6 +10,7 @@ turn one into a number. Nothing here computes a number.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
@@ -51,6 +52,7 @@ class Expectation(sp.Expr):
     """
 
     is_commutative = True
+    precedence = 50  # of a product: SymPy's printers then bracket it under a power
 
     def __new__(cls, integrand, variables: Iterable[RandomSymbol] | None = None, assumptions: Iterable[str] = ()):
         try:
@@ -121,7 +123,7 @@ class Expectation(sp.Expr):
     def assumptions_made(self) -> tuple[str, ...]:
         return tuple(str(a) for a in self.args[2])
 
-    @property
+    @cached_property
     def laws(self) -> tuple[Law, ...]:
         return tuple(law(variable) for variable in self.variables)
 
@@ -134,20 +136,20 @@ class Expectation(sp.Expr):
     def is_vector(self) -> bool:
         return isinstance(self.integrand, sp.MatrixBase)
 
-    @property
+    @cached_property
     def plain(self) -> sp.Expr:
         """The integrand with each random symbol replaced by its law's plain symbol."""
         return self.to_plain(self.integrand)
 
-    @property
-    def parameters(self) -> set[sp.Symbol]:
+    @cached_property
+    def parameters(self) -> frozenset[sp.Symbol]:
         """All symbols that need a value, in the integrand or in a law."""
         symbols = self.plain.free_symbols - {each.symbol for each in self.laws}
-        return symbols.union(*(each.free_symbols for each in self.laws))
+        return frozenset(symbols.union(*(each.free_symbols for each in self.laws)))
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
-        return self.parameters
+        return set(self.parameters)
 
     def to_plain(self, expression):
         """Replace random symbols by plain ones (see :class:`gradlib.families.Law`)."""
@@ -242,7 +244,7 @@ def dependence(J: Expectation, theta: sp.Symbol) -> str:
     return "both" if in_law and in_integrand else "distribution" if in_law else "integrand"
 
 
-def check_known(symbol: sp.Symbol, known: set[sp.Symbol], verb: str) -> None:
+def check_known(symbol: sp.Symbol, known: frozenset[sp.Symbol], verb: str) -> None:
     """Raise ``ValueError`` for a symbol that is not among the known ones.
 
     SymPy tells symbols apart by name *and* assumptions, and prints the name only;

@@ -42,6 +42,7 @@ class Entry:
     assumptions: tuple[str, ...]
     uses: tuple[str, ...]
     restates: str = ""
+    cells: tuple[tuple[str, str], ...] = ()  # of a table: (label, the statement shown under it)
 
     @property
     def rests_on(self) -> tuple[str, ...]:
@@ -114,6 +115,7 @@ def _entry(bundle: dict, path: Path, chapter: str, cell: int) -> Entry:
             assumptions=tuple(bundle["assumptions"]),
             uses=tuple(bundle["uses"]),
             restates=bundle.get("restates", ""),
+            cells=tuple((c["restates"], c["statement"]) for c in bundle.get("cells", ())),
             **{key: bundle[key] for key in ("label", "title", "kind", "latex", "statement")},
         )
     except KeyError as missing:
@@ -134,14 +136,13 @@ def validate(entries: Sequence[Entry]) -> None:
         for label in entry.rests_on:
             if label not in known:
                 raise LedgerError(f"{entry.label} ({entry.page}) rests on the unknown label {label}")
-        if entry.restates:
-            original = known.get(entry.restates)
+        shown_again = [*entry.cells, *([(entry.restates, entry.statement)] if entry.restates else [])]
+        for label, statement in shown_again:
+            original = known.get(label)
             if original is None:
-                raise LedgerError(f"{entry.label} ({entry.page}) restates the unknown label {entry.restates}")
-            if entry.statement.replace(":=", "=") != original.statement.replace(":=", "="):
-                raise LedgerError(
-                    f"{entry.label} ({entry.page}) is no restatement of {original.label}: {entry.statement} is not {original.statement}"
-                )
+                raise LedgerError(f"{entry.label} ({entry.page}) restates the unknown label {label}")
+            if statement.replace(":=", "=") != original.statement.replace(":=", "="):
+                raise LedgerError(f"{entry.label} ({entry.page}) is no restatement of {label}: {statement} is not {original.statement}")
     _refuse_cycles(known)
 
 

