@@ -10,7 +10,9 @@ fixed as θ moves, so
 Density and score are the ones SymPy derives; nothing is typed for a family. The integral
 is taken over the side of the median on which x lies (there the two integrals, which are
 equal, lose no digits by cancellation), by a double-exponential rule, for a block of x at
-once.
+once. The result is good to 1e-12 (relative, or absolute in units of the spread) for shapes
+from 0.1 to 100, beyond which it loses digits in proportion to the shape. For smaller ones the draws spread over hundreds of orders of magnitude,
+and those next to 0 lose digits: at Gamma's k = 0.02 the relative error reaches 1e-4.
 
 Source: Figurnov, Mohamed and Mnih (2018), *Implicit reparameterization gradients*.
 """
@@ -35,13 +37,15 @@ def velocity(family: str, index: int):
     def v(x, *parameters):
         x = np.asarray(x, float)
         flat, out = x.reshape(-1), np.empty(x.size)
-        median = FAMILIES[cls].scipy(*parameters).median()
+        quartile, median, third = FAMILIES[cls].scipy(*parameters).ppf([0.25, 0.5, 0.75])
         below = flat <= median
         for side, edge in ((-1, lower), (1, upper)):
             (chosen,) = np.nonzero(below if side < 0 else ~below)
             for start in range(0, chosen.size, _ROWS):
                 rows = chosen[start : start + _ROWS]
-                out[rows] = side * _tail(flat[rows], edge, upper, side, parameters, log_density, score)
+                out[rows] = side * _tail(
+                    flat[rows], edge, upper, side, third - quartile, median, parameters, log_density, score
+                )
         return out.reshape(x.shape)
 
     return v
@@ -85,7 +89,7 @@ def _nodes(finite: bool, h: float = 1 / 24, reach: float = 6.0):
 _FINITE, _INFINITE = _nodes(True), _nodes(False)
 
 
-def _tail(x, edge, upper, side, parameters, log_density, score):
+def _tail(x, edge, upper, side, spread, median, parameters, log_density, score):
     """∫ of p(t)/p(x)·score(t) over the side of x that ends at the edge."""
     x = x[:, None]
     if np.isfinite(edge):
@@ -95,7 +99,9 @@ def _tail(x, edge, upper, side, parameters, log_density, score):
         distance = length * nodes if side > 0 else upper - t
     else:
         nodes, weights = _INFINITE
-        t, jacobian, distance = x + side * nodes, weights, np.inf
+        # The unit of length is the distance over which the density changes near x.
+        length = spread + np.abs(x - median)
+        t, jacobian, distance = x + side * length * nodes, length * weights, np.inf
     with np.errstate(all="ignore"):
         ratio = np.exp(log_density(t, distance, *parameters) - log_density(x, upper - x, *parameters))
         terms = ratio * score(t, distance, *parameters) * jacobian
