@@ -275,7 +275,7 @@ class BookPrinter(LatexPrinter):
 
     * An undefined function's last arguments, where they are symbols, are its parameters
       and print as subscripts: ``F(x, theta)`` is :math:`F_\theta(x)`.
-    * A derivative in a parameter prints as :math:`\nabla_\theta`; a derivative in the
+    * A derivative in a parameter (a symbol with the name of a Greek letter) prints as :math:`\nabla_\theta`; a derivative in the
       argument prints as :math:`F'(x)`.
     """
 
@@ -299,11 +299,12 @@ class BookPrinter(LatexPrinter):
 
     def _print_Derivative(self, expr):
         inner, variables = expr.expr, expr.variables
-        if len(set(variables)) != 1:
-            return super()._print_Derivative(expr)
         variable, order = variables[0], len(variables)
-        if isinstance(inner, AppliedUndef) and variable == inner.args[0] and not is_parameter(variable):
-            return self._applied(inner, primes=order)
+        if set(variables) != {variable}:
+            return super()._print_Derivative(expr)
+        if not is_parameter(variable):
+            argument = isinstance(inner, AppliedUndef) and variable == inner.args[0]
+            return self._applied(inner, primes=order) if argument else super()._print_Derivative(expr)
         nabla = rf"\nabla_{{{self._print(variable)}}}" + (rf"^{{{order}}}" if order > 1 else "")
         if isinstance(inner, sp.log) and isinstance(inner.args[0], AppliedUndef):
             return rf"{nabla} \log {self._print(inner.args[0])}"  # ∇ log p_θ(x): no parentheses needed
@@ -353,7 +354,7 @@ class BookPrinter(LatexPrinter):
         return body if exp is None else rf"{body}^{{{exp}}}"
 
 
-_PARAMETER_NAMES = {"theta", "mu", "sigma", "phi", "lambda", "alpha", "beta", "gamma", "eta", "kappa", "rho", "psi"}
+_PARAMETER_NAMES = {"theta", "mu", "sigma", "phi", "lambda", "alpha", "beta", "gamma", "eta", "kappa", "rho", "psi", "tau"}
 
 
 def is_parameter(symbol) -> bool:

@@ -9,7 +9,7 @@ double-exponential quadrature,
 
 sums term by term, and the derivative of an integral is a difference quotient of the whole
 integral, so that nothing is exchanged. That is evidence, not proof. What has no numeric value, or
-does not converge absolutely, is :class:`~gradlib.symbolic.Undecided` and counts for nothing.
+does not converge absolutely, is ``Undecided`` and counts for nothing.
 
 Everything is deterministic: the instances come from fixed seeds.
 """
@@ -115,9 +115,9 @@ class Instances:
 
     Args:
         sides: scalars or matrices.
-        rules: the rules named anywhere in the chain; a definition is spelled out, and any
-            other :class:`~gradlib.symbolic.Rewrite` whose statement is not checked couples functions that would
-            be drawn independently. Then nothing is ``available``, unless ``chosen`` couples them too.
+        rules: the rules named anywhere in the chain. A definition is spelled out. A hypothesis
+            about what the sides mention couples what would be drawn independently: then
+            nothing is ``available``, unless ``chosen`` couples it too.
         chosen: ``rng -> {function or symbol: callable or value}``, or ``None``.
         conditions: relations that the parameters satisfy.
     """
@@ -130,7 +130,8 @@ class Instances:
             spell_out = functools.partial(definition.apply, None)
             self.sides = [side.applyfunc(spell_out) if isinstance(side, sp.MatrixBase) else spell_out(side) for side in self.sides]
         self.chosen, self.conditions = chosen or (lambda rng: {}), conditions
-        coupled = any(r.supposed and not r.defines for r in rewrites) and chosen is None
+        mentioned = set().union(*map(_names, self.sides))
+        coupled = chosen is None and any(r.supposed and mentioned & (_names(lower(r.lhs)) | _names(lower(r.rhs))) for r in rewrites)
         self.available = not coupled and all(_depth(e) <= 2 for side in self.sides for e in entries(side))
         self.at, self.values = functools.cache(self._at), functools.cache(self._values)
 
@@ -143,7 +144,7 @@ class Instances:
         # Nested integrals cost the square: fewer digits, still far more than the ten compared.
         return [self.number(e, seed, DIGITS if _depth(self.sides[i]) < 2 else 18) for e in entries(self.sides[i])]
 
-    def number(self, e, seed: int, digits: int = DIGITS, step: float = 1e-4):
+    def number(self, e, seed: int, digits: int = DIGITS, step: int = 4):
         functions, values = self.at(seed)
         if e.has(sp.DiracDelta):
             raise Undecided("a point mass is no function: write its integral")
@@ -152,7 +153,7 @@ class Instances:
             e = e.replace(f, concrete)
         with mpmath.workdps(digits):
             try:
-                return mpmath.mpmathify(_Quadrature(mpmath.mpf(step)).compile(e, tuple(values))(*values.values()))
+                return mpmath.mpmathify(_Quadrature(mpmath.mpf(10) ** -step).compile(e, tuple(values))(*values.values()))
             except (ZeroDivisionError, OverflowError, TypeError, NameError, NotImplementedError, AttributeError) as error:
                 raise Undecided(f"{type(error).__name__}: {error}") from error
 
@@ -164,6 +165,11 @@ class Instances:
             names = sp.symbols("x s t u")[: arity.get(f, 1)]
             shown.append(f"{f} = ({', '.join(map(str, names))}) -> {concrete(*names)}")
         return "; ".join(shown)
+
+
+def _names(e) -> set:
+    """The undefined functions and the free symbols."""
+    return e.free_symbols | {type(f) for f in e.atoms(AppliedUndef)}
 
 
 def _plain_derivatives(e):
@@ -241,7 +247,7 @@ def _is_literally_zero(e) -> bool:
 def _shrinks(instances: Instances, e, seed: int, value) -> bool:
     """Noise shrinks with the precision; a number does not, however small it is."""
     digits = (DIGITS if _depth(e) < 2 else 18) + 6
-    return abs(instances.number(e, seed, digits, step=1e-5)) <= max(abs(value) / 100, mpmath.mpf(10) ** -digits)
+    return abs(instances.number(e, seed, digits, step=5)) <= (abs(value) / 100 if value else mpmath.mpf(10) ** -digits)
 
 
 def _try_further(instances: Instances, left, right) -> None:
@@ -253,12 +259,14 @@ def _try_further(instances: Instances, left, right) -> None:
                 a, b = instances.number(left, seed), instances.number(right, seed)
             except Undecided:  # outside the domain of the two sides
                 continue
-            if max(abs(a), abs(b)) >= NOISE and not _agree(a, b):
+            if not (mpmath.isfinite(a) or mpmath.isfinite(b)):
+                continue
+            if not max(abs(a), abs(b)) < NOISE and not _agree(a, b):
                 raise _difference(instances, seed, a, b)
             seeds.append(seed)
     for e in (left, right):
         for argument, signs in _switches(e).items():
-            if not argument.has(*bound_symbols(e)) and not signs <= {int(mpmath.sign(mpmath.re(instances.number(argument, seed)))) for seed in seeds}:
+            if not argument.free_symbols & bound_symbols(e) and not signs <= {int(mpmath.sign(mpmath.re(instances.number(argument, seed)))) for seed in seeds}:
                 raise Disagreement(f"no random instance tries every branch in the sign of {argument}", "")
 
 
@@ -447,7 +455,7 @@ def _segment(f, a, b) -> mpmath.mpf:
         total += sum((term((k + mpmath.mpf(1) / 2) * h) for k in range(-left, right)), mpmath.mpf(0))
         ends, h = [2 * right, 2 * left], h / 2
         value = total * h
-        if abs(value - previous) <= mpmath.mpf(10) ** (2 - mpmath.mp.dps // 2) * max(abs(value), scale * mpmath.mpf("1e-3")):
+        if mpmath.isfinite(value) and abs(value - previous) <= mpmath.mpf(10) ** (2 - mpmath.mp.dps // 2) * max(abs(value), scale * mpmath.mpf("1e-3")):
             return value
         previous = value
     raise Undecided("a quadrature did not converge")
@@ -455,14 +463,14 @@ def _segment(f, a, b) -> mpmath.mpf:
 
 def _sum(f, low, high, breaks) -> mpmath.mpf:
     """Term by term, until twenty terms in a row do not matter (no extrapolation)."""
-    total, quiet, last = mpmath.mpf(0), 0, max([50, *(abs(r) for r in breaks)])
+    total, quiet, last = mpmath.mpf(0), 0, max([50, *(20 + abs(r) for r in breaks)])
     for k in itertools.count(int(low)):
         if k > high:
             return total
         term = f(mpmath.mpf(k))
         total += term
-        quiet = quiet + 1 if abs(term) <= mpmath.mpf(10) ** -DIGITS * max(abs(total), mpmath.mpf("1e-30")) else 0
-        if quiet >= 20 and k > last + 20:
+        quiet = quiet + 1 if abs(term) <= mpmath.mpf(10) ** -DIGITS * abs(total) else 0
+        if quiet >= 20 and k > last:
             return total
         if k > 20_000:
             raise Undecided("a series did not converge")

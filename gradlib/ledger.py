@@ -397,7 +397,7 @@ def _graph(entries: Sequence[Entry], out: Path) -> str:
         "<style>",
         ".gl-graph{overflow-x:auto;border:1px solid currentColor;border-radius:.4rem;margin:1rem 0;padding:.3rem}",
         ".gl-graph svg{display:block;font:12px sans-serif}",
-        ".gl-graph text{fill:currentColor}",
+        ".gl-graph text{fill:currentColor;paint-order:stroke;stroke:var(--pst-color-background,#fff);stroke-width:4px}",
         ".gl-graph .edge{fill:none;stroke:currentColor;opacity:.35}",
         ".gl-graph a:hover text,.gl-graph a:focus text{text-decoration:underline}",
         ".gl-legend{display:flex;flex-wrap:wrap;gap:.3rem 1.2rem;list-style:none;margin:.5rem 0;padding:0}",

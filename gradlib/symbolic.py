@@ -4,7 +4,7 @@ Every expectation is *lowered* to the integral (or sum) that it stands for, in p
 
 .. math:: \mathbb{E}_{x \sim p_\theta}[F(x)] \;\mapsto\; \int F(x)\, p_\theta(x)\, dx.
 
-A :class:`Prover` then shows that the difference of two sides vanishes identically. Each
+A prover then shows that the difference of two sides vanishes identically. Each
 integral is an opaque function of its free symbols; linearity is spelled out term by term;
 an integral gives way to a value only where that is certain (a density's mass, Gaussian and
 exponential moments, polynomials); and terms over one range are merged under one integral,
@@ -14,7 +14,7 @@ What this cannot do by itself has to be *named*, and is recorded as an assumptio
 not proved: differentiation under the integral sign (``"exchange"``), the total mass of an
 abstract density (``"normalised"``), integration by parts (:class:`~gradlib.Boundary`), a
 change of variables (:class:`~gradlib.Substitution`), and any other statement, which replaces
-its left side by its right side (:class:`Rewrite`).
+its left side by its right side.
 """
 
 from __future__ import annotations
@@ -151,8 +151,8 @@ class Boundary:
         x, a, b = _plain_variable(self.variable, "Boundary")
         w = lower(self.witness)
         _refuse_jumps("the boundary witness", w)
-        proved = not w.atoms(AppliedUndef) and _is_smooth(w, x, a, b)
-        if not (proved and _vanishes_at(w, x, a, "+") and _vanishes_at(w, x, b, "-")):
+        vanishing = not w.atoms(AppliedUndef) and _vanishes_at(w, x, a, "+") and _vanishes_at(w, x, b, "-")
+        if not (vanishing and _is_smooth(w, x, a, b)):
             prover.assumed.append("boundary")
         return difference - sp.Integral(sp.Derivative(w, x), (x, a, b))
 
@@ -236,15 +236,15 @@ class Substitution:
 class Rewrite:
     """Another statement as a rule: its left side is replaced by its right side.
 
-    A *definition's* name is spelled out everywhere, under derivatives too. Any other
+    A definition's name is spelled out everywhere, under derivatives too. Any other
     statement replaces exact occurrences only, and none under a derivative in one of its own
-    symbols: a *hypothesis* might hold at one point only.
+    symbols: a hypothesis might hold at one point only.
 
     Args:
         label: the statement's label.
         lhs, rhs: its two sides.
         defines: the left side is a declared name, a symbol or a function of symbols.
-        supposed: the statement is not checked, as an assumption is not.
+        supposed: a hypothesis: nothing has checked the statement.
     """
 
     label: str
@@ -343,8 +343,6 @@ class Prover:
             for variable in e.variables:
                 inner = self.differentiate(inner, variable)
             return inner
-        if isinstance(e, sp.Subs):
-            raise Undecided
         return e.func(*map(self.hide, e.args))
 
     def integral(self, kind, integrand, limits):
@@ -498,8 +496,8 @@ def _exponentials(factor) -> tuple:
 
 def _constant_ratio(f, density, x):
     """c, if f = c * density identically in x; else None."""
-    if f.atoms(AppliedUndef) != density.atoms(AppliedUndef):
-        return None
+    if f.atoms(AppliedUndef, sp.Piecewise) != density.atoms(AppliedUndef, sp.Piecewise):
+        return None  # spares SymPy the vain attempt
     ratio = sp.powsimp(sp.expand(sp.cancel(f / density)), combine="exp")
     if x in ratio.free_symbols:
         ratio = sp.simplify(ratio)

@@ -130,13 +130,8 @@ CALLS = {
 def test_black_boxes_and_their_derivatives(label, base):
     """The black box gives what the written-out integrand gives: the same draws, the same numbers."""
     integrand, boxes, plain = CALLS[label]
-    for J, more in ((gl.Expectation(integrand), {}), (gl.Expectation(plain), None)):
-        G = gl.pathwise(J, [mu, sigma], base=base, assume=() if more is None else "continuous")
-        used = None
-        if more is not None:
-            derivatives = {key: f for key, f in boxes.items() if key in (F, H, g) and G.has(key) or isinstance(key, sp.Derivative)}
-            used = derivatives
-        result = gl.estimate(G, AT, samples=500, rng=9, functions=used).value
-        want = result if more is not None else want
-        if more is None:
-            assert result == pytest.approx(want, rel=1e-9)
+    G = gl.pathwise(gl.Expectation(integrand), [mu, sigma], base=base, assume="continuous")
+    # A function that has been differentiated away may not be given.
+    boxes = {key: f for key, f in boxes.items() if isinstance(key, sp.Derivative) or G.has(key)}
+    want = gl.estimate(gl.pathwise(gl.Expectation(plain), [mu, sigma], base=base), AT, samples=500, rng=9).value
+    assert gl.estimate(G, AT, samples=500, rng=9, functions=boxes).value == pytest.approx(want, rel=1e-9)

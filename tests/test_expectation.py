@@ -122,3 +122,21 @@ def test_printing():
     assert gl.latex(F(x, theta).diff(theta)) == r"\nabla_{\theta} F_{\theta}\left(x\right)"
     assert gl.latex(F(x).diff(x)) == r"F'\left(x\right)"
     assert r"\sigma" in gl.latex(sp.beta(sigma, mu))
+
+
+@pytest.mark.parametrize(
+    "expression, expected",
+    [
+        (lambda F, x, t: sp.Derivative(F(x, t), t), r"\nabla_{\theta} F_{\theta}\left(x\right)"),
+        (lambda F, x, t: sp.Derivative(F(x, t), x), r"F_{\theta}'\left(x\right)"),
+        (lambda F, x, t: sp.Derivative(F(x, t), (x, 2)) ** 2, r"F_{\theta}''\left(x\right)^{2}"),
+        (lambda F, x, t: sp.Derivative(F(x, t), x, t), r"\frac{\partial^{2}}{\partial \theta\partial x} F_{\theta}\left(x\right)"),
+        (lambda F, x, t: sp.Derivative(F(x) ** 2, x), r"\frac{d}{d x} F\left(x\right)^{2}"),
+        (lambda F, x, t: sp.Derivative(F(F(x)), t), r"\nabla_{\theta} F\left(F\left(x\right)\right)"),
+        (lambda F, x, t: sp.Heaviside(x - t), r"\mathbf{1}\left[x - \theta > 0\right]"),
+    ],
+)
+def test_the_notation_of_the_book(expression, expected):
+    """A mixed derivative, above all, must not print as a derivative in x alone."""
+    x, t, F = sp.Symbol("x", real=True), sp.Symbol("theta", real=True), sp.Function("F")
+    assert gl.latex(expression(F, x, t)) == expected

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 
 import numpy as np
@@ -73,6 +74,23 @@ def test_same_seed_same_bits_on_any_number_of_threads(monkeypatch):
         assert np.array_equal(results[0].value, other.value)
         assert np.array_equal(results[0].stderr, other.stderr)
     assert gl.estimate(J, AT, samples=100, rng=12).value != gl.estimate(J, AT, samples=100, rng=13).value
+
+
+def test_the_order_in_which_blocks_finish_does_not_matter(monkeypatch):
+    """Blocks that overtake each other: each has a stream of its own, and they are merged by index."""
+
+    def run(workers, delays):
+        monkeypatch.setattr(os, "cpu_count", lambda: workers)
+        delays = iter(delays)
+
+        def draw(rng, size):
+            time.sleep(next(delays))
+            return rng.random(size) * np.arange(size)  # which draw goes where shows in the mean
+
+        return gl.monte_carlo(draw, SEVERAL, rng=3)
+
+    alone, overtaken = run(1, [0] * 6), run(2, [0.3, 0, 0, 0, 0, 0])
+    assert (alone.value, alone.stderr) == (overtaken.value, overtaken.stderr)
 
 
 def test_blocks_really_run_in_several_threads(monkeypatch):
