@@ -86,12 +86,11 @@ def _check(i: int, sides: Sequence, given: Sequence, instances: Instances, where
     def reject(why: str, difference: str = ""):
         raise FalseStep(f"{where}: {why}\n  left side:  {_text(left)}\n  right side: {_text(right)}\n{difference}".rstrip())
 
-    if not proved:
-        residue = "\n".join(f"left - right = {_text(a - b)}" for a, b in pairs)
-        if any(isinstance(r, (Boundary, Substitution)) for r in rules):
-            reject("the rule named for this step does not turn one side into the other", residue)
-        if not instances.available:
-            reject("SymPy cannot show it, and no concrete instance is available (pass instances=)", residue)
+    witnessed = any(isinstance(r, (Boundary, Substitution)) for r in rules)
+    if not proved and (witnessed or not instances.available):
+        unshown = "the rule named for this step does not turn one side into the other"
+        unavailable = "SymPy cannot show it, and no concrete instance is available (pass instances=)"
+        reject(unshown if witnessed else unavailable, "\n".join(f"left - right = {_text(a - b)}" for a, b in pairs))
     count = 0
     if not proved or rules and instances.available:
         try:
@@ -244,7 +243,8 @@ class Derivation(Statement):
         uses: statements (objects or labels) it rests on; rules are added by themselves.
         instances: ``rng -> {function or symbol: callable or value}`` for functions that
             cannot be drawn independently (a density, its base density and the map between).
-        conditions: relations that random parameters have to satisfy.
+        conditions: relations that random parameters have to satisfy; recorded as assumptions
+            of the steps that rest on numbers.
 
     Raises:
         FalseStep: if a step does not hold, or nothing shows that it does.
@@ -260,7 +260,7 @@ class Derivation(Statement):
         >>> Derivation("eq-wrong", gl.Expectation(X**2), (mu**2 + sigma, "a slip"))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
-        gradlib.derivation.FalseStep: eq-wrong, step 1 (a slip): the two sides differ on random instance 1
+        gradlib.symbolic.FalseStep: eq-wrong, step 1 (a slip): the two sides differ on random instance 1
         ...
     """
 

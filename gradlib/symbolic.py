@@ -320,7 +320,10 @@ class Prover:
         for rule in self.rules:
             difference = rule.apply(self, difference)
         try:
-            return self.is_zero(self.open(self.hide(difference)))
+            hidden = self.hide(difference)
+            if any(e.has(sp.DiracDelta) for e in (hidden, *(f for _, f, _ in self.integrals.values()))):
+                return False  # the derivative of a jump: SymPy's formal value is not ours
+            return self.is_zero(self.open(hidden))
         except Undecided:
             return False
 
@@ -346,8 +349,8 @@ class Prover:
         return e.func(*map(self.hide, e.args))
 
     def integral(self, kind, integrand, limits):
-        if any(len(limit) != 3 for limit in limits):
-            raise Undecided  # an indefinite integral is not a number
+        if any(len(limit) != 3 or any(e.has(sp.Integral, sp.Sum) for e in limit) for limit in limits):
+            raise Undecided  # an indefinite integral, or one between integrals
         names = {limit[0]: _bound_symbol(i, *limit[1:]) for i, limit in enumerate(limits)}
         limits = tuple((names[x], a.xreplace(names), b.xreplace(names)) for x, a, b in limits)
         integrand = integrand.xreplace(names)  # the opaque integrals inside hold no bound symbols
@@ -420,12 +423,11 @@ class Prover:
             ]
             if isinstance(f, sp.Derivative) and self.named >= {EXCHANGE, NORMALISED} and f.expr in densities and x not in f.variables:
                 return sp.S.Zero  # the derivative of the constant 1
-            if not f.atoms(sp.Derivative):
-                for density in densities:
-                    if (ratio := _constant_ratio(f, density, x)) is not None:
-                        return ratio
-                if kind is sp.Integral and (value := _closed_form(f, x, *ends)) is not None:
-                    return value
+            for density in densities:
+                if (ratio := _constant_ratio(f, density, x)) is not None:
+                    return ratio
+            if kind is sp.Integral and (value := _closed_form(f, x, *ends)) is not None:
+                return value
         opaque = self.integral(kind, f, limits)
         self.leaves.add(opaque)
         return opaque
@@ -513,8 +515,6 @@ def _closed_form(f, x, a, b):
     * :math:`\int_0^\infty x^n e^{-\alpha x}dx = n!/\alpha^{n+1}` with α > 0;
     * polynomials over a bounded interval.
     """
-    if f.atoms(AppliedUndef, sp.Piecewise, sp.Heaviside, sp.Abs, sp.sign, sp.Derivative):
-        return None
     f = _as_exponentials(f, (sp.sin, sp.cos), lambda e: e.has(x))
     total = sp.S.Zero
     for term in sp.Add.make_args(_expand(f)):
@@ -568,8 +568,6 @@ def _vanishes(e, positive: set) -> bool:
     """Does e vanish identically, with every undefined function a free symbol?"""
     if e == 0:
         return True
-    if e.has(sp.Integral, sp.Sum, sp.DiracDelta):
-        return False  # the derivative of a jump: SymPy's formal value is not ours
     e = free_of_functions(e.doit(), positive)
     if _expand(e) == 0:
         return True

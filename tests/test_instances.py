@@ -5,7 +5,7 @@ import functools
 import mpmath
 import pytest
 import sympy as sp
-from sympy.stats import Cauchy, Geometric, Normal
+from sympy.stats import Cauchy, Exponential, Geometric, Normal
 
 import gradlib as gl
 from gradlib.derivation import NUMERIC, PROVED, Assumption, Derivation, FalseStep
@@ -107,6 +107,20 @@ def test_sums_reach_beyond_their_jumps():
     assert kinds(chain(late, (sp.Rational(9, 10) ** 150, "the tail"))) == [NUMERIC]
 
 
+def test_values_stay_where_the_laws_allow():
+    T, S = Exponential("T", sigma), Normal("S", 0, a)
+    assert kinds(chain(sp.log(T**2), (2 * sp.log(T), "inside the support"))) == [NUMERIC]
+    mean = E(sp.tanh(S) ** 2)
+    assert kinds(chain(sp.log(a**2) * mean, (2 * sp.log(a) * mean, "a standard deviation is positive"))) == [NUMERIC]
+
+
+def test_three_nested_integrals_are_left_to_the_proof():
+    y, z = sp.symbols("y z", real=True)
+    cube = sp.Integral(sp.exp(x * y * z), (x, 0, 1), (y, 0, 1), (z, 0, 1))
+    with pytest.raises(FalseStep, match="no concrete instance"):
+        chain(cube, (1, "wrong"))
+
+
 def number(expression):
     return Instances([expression]).number(expression, 0)
 
@@ -138,11 +152,14 @@ def test_what_has_no_reliable_number_is_undecided(expression):
         (sp.Integral(x**2, (x, 1, 0)), -sp.Rational(1, 3)),
         (sp.Integral(x**2, (x, 1, 1)), 0),
         (sp.Integral(sp.exp(-((x - 30) ** 2)), (x, *R)), sp.sqrt(sp.pi)),
+        (sp.Integral(sp.exp(-(x**2)) + sp.exp(-((x - 40) ** 2)), (x, *R)), 2 * sp.sqrt(sp.pi)),
         (sp.Integral(sp.Heaviside(x - 200) * sp.exp(-x + 200), (x, 0, sp.oo)), 1),
         (sp.Integral(sp.Heaviside(x**2 - 2), (x, -2, 3)), 5 - 2 * sp.sqrt(2)),
         (sp.Integral(x * k, (x, 0, k), (k, 0, 1)), sp.Rational(1, 8)),
+        (sp.Integral(sp.Abs(x - k) * sp.exp(-(x**2) - k**2), (x, *R), (k, *R)), sp.sqrt(2 * sp.pi)),  # the inner integral smooths its kink
         (sp.Sum(k, (k, 0, 3)), 6),
         (sp.Sum(sp.Rational(9, 10) ** k, (k, 0, sp.oo)), 10),
+        (sp.Sum(sp.Rational(9, 10) ** k * (1 + (-1) ** k) / 2, (k, 0, sp.oo)), sp.Rational(100, 19)),
         (D(sp.Integral(sp.exp(x), (x, 0, theta)), (theta, 2)) / sp.exp(theta), 1),
     ],
     ids=str,

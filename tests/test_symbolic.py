@@ -77,11 +77,13 @@ def test_what_is_proved(left, right, rules):
         (I(sp.exp(-a * x), (x, 0, sp.oo)), 1 / a, ()),
         # no antiderivative is a number, and no inner range may be separated from its variable
         (I(2 * x, x), x**2, ()),
-        (I(1, (x, 0, y), (y, 0, 1)), y, ()),
+        (I(1, (x, 0, y), (y, 0, 1)), I(2 * y, (x, 0, y), (y, 0, 1)), ()),
+        (D(I(x, (x, 0, I(theta * y, (y, 0, 1)))), theta), theta / 4, ("exchange",)),
         # a function's value need not be positive, nor a jump have a slope
         (E(sp.log(F(X) ** 2)), 2 * E(sp.log(F(X))), ()),
         (theta * D(sp.Heaviside(theta), theta), 0, ()),
         (D(E(sp.Heaviside(X - k)), k), 0, ("exchange",)),
+        (D(E(sp.Heaviside(X - k)), k), E(D(sp.Heaviside(X - k), k)), ("exchange",)),
     ],
     ids=str,
 )
@@ -90,7 +92,7 @@ def test_what_is_not_proved(left, right, rules):
 
 
 def test_a_substitution_says_what_it_assumes():
-    for g, assumed in ((mu + sigma * e, []), (mu + a * e, ["change of variables"]), (sp.exp(e), ["change of variables"]), (h(e), ["change of variables"])):
+    for g, assumed in ((mu + sigma * e, []), (mu + a * e, ["change of variables"]), (e**3 - e, ["change of variables"]), (sp.exp(e), ["change of variables"]), (h(e), ["change of variables"])):
         prover = Prover([Substitution((x, *R), g, (e, *R))], [])
         assert prover.equal(I(F(x), (x, *R)), I(F(g) * sp.diff(g, e), (e, *R))) and prover.assumed == assumed
     prover = Prover([Substitution((x, 0, sp.oo), sp.log(e), (e, 1, sp.oo))], [])  # smooth for e > 0 only
