@@ -79,10 +79,10 @@ def _check_impossible_values(laws, figures, values: dict, components) -> None:
 
     There the score function is not valid: the probability's derivative is missing from it.
     """
-    for each, numbers in zip(laws, figures, strict=True):
-        if not (each.is_finite and 0 in numbers and each.family is None):
+    for each, probabilities in zip(laws, figures, strict=True):
+        if not (each.is_finite and 0 in probabilities and each.family is None):
             continue
-        for value in (k for k, p in zip(each.table, numbers, strict=True) if p == 0):
+        for value in (k for k, p in zip(each.table, probabilities, strict=True) if p == 0):
             if any(c.subs({**values, each.symbol: value}).has(sp.zoo, sp.oo, sp.nan) for c in components):
                 raise ValueError(
                     f"{each.variable} = {value} has probability 0 here, and the integrand is not finite there: on the edge of "

@@ -25,7 +25,6 @@ from gradlib.derivation import (
     FalseStep,
     Inequality,
     Restatement,
-    Step,
     Substitution,
     Table,
 )
