@@ -22,7 +22,7 @@ from gradlib.derivation import (
 from gradlib.estimators import ASSUMPTIONS, UnsoundEstimator, pathwise, reparameterize, score_function
 from gradlib.oracle import DivergentExpectation, QuadratureError, exact, variance
 from gradlib.expectation import Expectation, dependence, latex
-from gradlib.montecarlo import Estimate, estimate, monte_carlo
+from gradlib.montecarlo import Estimate, Interrupted, Unfinished, difference, estimate, monte_carlo
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,13 +37,16 @@ __all__ = [
     "Expectation",
     "FalseStep",
     "Inequality",
+    "Interrupted",
     "QuadratureError",
     "Restatement",
     "Step",
     "Substitution",
     "Table",
+    "Unfinished",
     "UnsoundEstimator",
     "dependence",
+    "difference",
     "estimate",
     "exact",
     "latex",

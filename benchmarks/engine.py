@@ -1,0 +1,180 @@
+"""Measurements of the engine alone: threads, cost and memory against the number of draws, Dask, quasi-Monte Carlo.
+
+run.py starts each in a fresh process: ``python engine.py <measurement> <settings as JSON>`` prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import sympy as sp
+from compare import ratios, spread
+from peer_gradlib import AT, gradient
+from problems import x
+from sympy.stats import Normal
+
+import gradlib as gl
+
+SCRAMBLES = 16
+WORK = ("mixture", "score")  # nine transcendental functions for each draw
+CHEAP = ("cosine", "pathwise")
+
+
+def _seconds(call: Callable) -> tuple[float, gl.Estimate]:
+    start = time.perf_counter()
+    answer = call()
+    return time.perf_counter() - start, answer
+
+
+def _same_bits(a: gl.Estimate, b: gl.Estimate) -> bool:
+    return np.array_equal(a.value, b.value) and np.array_equal(a.stderr, b.stderr)
+
+
+def _pairs(J: gl.Expectation, samples: int, repetitions: int, first: Executor, second: Executor) -> dict:
+    """seconds of the first executor / seconds of the second, in turns and on the same seeds, after one run of each."""
+
+    def run(executor: Executor, seed: int) -> tuple[float, gl.Estimate]:
+        return _seconds(lambda: gl.estimate(J, AT, samples=samples, rng=seed, executor=executor, progress=False))
+
+    same = _same_bits(run(first, 0)[1], run(second, 0)[1])
+    times = []
+    for seed in range(1, repetitions + 1):
+        (a, left), (b, right) = run(first, seed), run(second, seed)
+        times.append((a, b))
+        same = same and _same_bits(left, right)
+    a, b = zip(*times)
+    return {
+        "samples": samples,
+        "ratio": spread(ratios(a, b)),
+        "same_bits": same,
+        "ns_per_draw": [1e9 * float(np.median(t)) / samples for t in (a, b)],
+    }
+
+
+def threads(samples: int, cores: int, repetitions: int) -> dict:
+    """How many times faster all cores are than one."""
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(cores) as many:
+        return _pairs(gradient(*WORK), samples, repetitions, one, many) | {"problem": WORK, "cores": cores}
+
+
+def dask(samples: int, cores: int, repetitions: int) -> dict:
+    """A local Dask cluster of one process for each core, against threads."""
+    from dask.distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=cores, threads_per_worker=1, dashboard_address=None) as cluster,
+        Client(cluster) as client,
+        ThreadPoolExecutor(cores) as many,
+    ):
+        return _pairs(gradient(*WORK), samples, repetitions, client.get_executor(pure=False), many) | {"problem": WORK}
+
+
+def cost(samples: int, cores: int, repetitions: int) -> dict:
+    """Seconds for a number of draws, and the memory that this process ever held."""
+    J = gradient(*CHEAP)
+    with ThreadPoolExecutor(cores) as many:
+        gl.estimate(J, AT, samples=2**17, rng=0, executor=many)
+        times = [
+            _seconds(lambda: gl.estimate(J, AT, samples=samples, rng=seed, executor=many, progress=False))[0]
+            for seed in range(1, repetitions + 1)
+        ]
+    return {"problem": CHEAP, "samples": samples, "seconds": spread(times), "peak_mb": _peak_memory() / 2**20}
+
+
+def _peak_memory() -> int:
+    """Bytes. Linux's ru_maxrss is inherited from the process that started this one; the high-water mark in /proc is not."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return 1024 * int(line.split()[1])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+# --- quasi-Monte Carlo ---------------------------------------------------------------------
+
+
+def _direction(F: sp.Expr, d: int) -> sp.Expr:
+    """F of (x₁ + … + x_d)/√d, which is a standard Normal variable: the truth is an integral in one dimension."""
+    return F.subs(x, sum(_normals(d)) / sp.sqrt(d))
+
+
+def _normals(d: int) -> list:
+    return [Normal(f"x{i}", 0, 1) for i in range(d)]
+
+
+SMOOTH = {"cos 2x": sp.cos(2 * x), "(x − 1)²": (x - 1) ** 2, "exp(−x²)": sp.exp(-(x**2))}
+
+
+def quasi_problems() -> list[tuple[int, str, sp.Expr, float]]:
+    """Dimension, title, integrand on independent standard Normals, exact expectation."""
+
+    def along(F: sp.Expr, d: int, title: str) -> tuple:
+        return d, title, _direction(F, d), gl.exact(gl.Expectation(F.subs(x, Normal("x", 0, 1))))
+
+    softplus = sp.log(1 + sp.exp(x))
+    return [
+        *(along(F, d, title) for d in (1, 2) for title, F in SMOOTH.items()),
+        along(softplus, 8, "log(1 + exp x)"),
+        (8, "Σ (xᵢ − 1)²", sum((each - 1) ** 2 for each in _normals(8)), 16.0),
+        along(SMOOTH["cos 2x"], 8, "cos 2x"),
+    ]
+
+
+def quasi(points: list[int], cores: int, repetitions: int) -> dict:
+    """How many times smaller the standard error of scrambled Sobol' points is than that of plain draws, at equal time."""
+    many = ThreadPoolExecutor(cores)
+    rows = [
+        _gain(d, title, gl.Expectation(F), exact, each, many, repetitions)
+        for d, title, F, exact in quasi_problems()
+        for each in points
+    ]
+    return {"scrambles": SCRAMBLES, "rows": rows}
+
+
+def _gain(d: int, title: str, J: gl.Expectation, exact: float, points: int, many: Executor, repetitions: int) -> dict:
+    """The plain standard error is scaled to the time that the Sobol' points took: it falls as 1/√time.
+
+    Sixteen scrambles make a noisy standard error; hence several seeds, and their median.
+    """
+    samples = SCRAMBLES * points
+
+    def run(sampling: str, seed: int) -> tuple[float, gl.Estimate]:
+        return _seconds(lambda: gl.estimate(J, samples=samples, rng=seed, sampling=sampling, executor=many, progress=False))
+
+    for sampling in ("plain", "sobol"):
+        run(sampling, 0)
+    gains, slower, estimates = [], [], []
+    for seed in range(1, repetitions + 1):
+        (plain_time, plain), (sobol_time, sobol) = run("plain", seed), run("sobol", seed)
+        gains.append(plain.stderr * np.sqrt(plain_time / sobol_time) / sobol.stderr)
+        slower.append(sobol_time / plain_time)
+        estimates.append(sobol)
+    _check(title, d, estimates, exact)
+    return {
+        "dimension": d,
+        "problem": title,
+        "points": points,
+        "gain": spread(gains),
+        "time_ratio": spread(slower),
+        "stderr": float(np.median([e.stderr for e in estimates])),
+    }
+
+
+def _check(title: str, d: int, estimates: list[gl.Estimate], exact: float) -> None:
+    """All seeds together, for one standard error from 16 scrambles has heavy tails; rounding is no error of theirs."""
+    value = np.mean([e.value for e in estimates])
+    stderr = np.sqrt(np.sum([e.stderr**2 for e in estimates])) / len(estimates)
+    if not abs(value - exact) < 6 * stderr + 1e-10 * max(1, abs(exact)):
+        raise AssertionError(f"Sobol', {title}, d = {d}: {value:.12g} ± {stderr:.1e} where the exact value is {exact:.12g}")
+
+
+if __name__ == "__main__":
+    measurement = {"threads": threads, "dask": dask, "cost": cost, "quasi": quasi}[sys.argv[1]]
+    print(json.dumps(measurement(**json.loads(sys.argv[2]))))

@@ -1,0 +1,139 @@
+"""The results as one plain table, and as a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from problems import PROBLEMS, RULES
+
+RULE_TITLES = {"score": "score function", "pathwise": "pathwise"}
+
+
+def table(results: Mapping) -> str:
+    """Ratios only, each as median and range; absolute times stay in results.json, as context."""
+    machine = results["machine"]
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores, {machine['os']}; {results['date']}",
+        ", ".join(f"{name} {version}" for name, version in results["versions"].items()),
+        f"Ratios: median (smallest to largest) of {results['repetitions']} repetitions",
+    ]
+    for part, section in (("speed", _speed), ("floor", _floor), ("scaling", _scaling), ("quasi", _quasi)):
+        if results.get(part):
+            lines += ["", *section(results[part])]
+    return "\n".join(lines)
+
+
+def _ratio(spread: Mapping) -> str:
+    return f"{_digits(spread['median'])} ({_digits(spread['min'])} to {_digits(spread['max'])})"
+
+
+def _digits(number: float) -> str:
+    return f"{number:.2f}" if number < 10 else f"{number:,.0f}"
+
+
+def _columns(rows: list[list[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(each, widths)).rstrip() for each in rows]
+
+
+def _speed(rows: list[dict]) -> list[str]:
+    peers = list(dict.fromkeys(each["who"] for each in rows))
+    cells = [["Time of the peer / time of gradlib", "", *peers]]
+    for problem, rule in _cases(rows):
+        found = {each["who"]: each for each in rows if (each["problem"], each["rule"]) == (problem, rule)}
+        cells.append([PROBLEMS[problem].title, RULE_TITLES[rule], *(_ratio(found[peer]["ratio"]) for peer in peers)])
+    silent = [peer for peer in peers if not all(each["standard_error"] for each in rows if each["who"] == peer)]
+    notes = ["Above 1 gradlib is faster. The same draws, float64, threads and cores; gradients checked against quadrature."]
+    if silent:
+        notes.append(f"gradlib's time includes a standard error; no standard error from: {'; '.join(silent)}.")
+    return [*_columns(cells), *notes, "", *_variants(rows, peers)]
+
+
+def _variants(rows: list[dict], peers: list[str]) -> list[str]:
+    """What the warm-up chose."""
+    cells = [["The fastest way found for each", "", *peers]]
+    for problem, rule in _cases(rows):
+        found = {each["who"]: each for each in rows if (each["problem"], each["rule"]) == (problem, rule)}
+        cells.append([PROBLEMS[problem].title, RULE_TITLES[rule], *(_variant(found[peer]["variant"]) for peer in peers)])
+    return _columns(cells)
+
+
+def _variant(variant: Mapping) -> str:
+    words = [f"batches of {variant['batch']:,}"]
+    if "devices" in variant:
+        words += [f"{variant['devices']} device{'s' if variant['devices'] > 1 else ''}", variant["generator"]]
+    return ", ".join(words)
+
+
+def _floor(rows: list[dict]) -> list[str]:
+    cells = [["Time of gradlib / time of the floor", *(RULE_TITLES[rule] for rule in RULES)]]
+    for problem in dict.fromkeys(each["problem"] for each in rows):
+        found = {each["rule"]: _ratio(each["ratio"]) for each in rows if each["problem"] == problem}
+        cells.append([PROBLEMS[problem].title, *(found[rule] for rule in RULES)])
+    return _columns(cells) + ["The floor: the Normal draws, and each transcendental function of F once, in place."]
+
+
+def _scaling(section: Mapping) -> list[str]:
+    threads = section["threads"]
+    lines = [f"One thread / {threads['cores']} threads: {_ratio(threads['ratio'])}, {_bits(threads)}"]
+    if "dask" in section:
+        dask = section["dask"]
+        lines.append(f"Dask on one machine / threads at {dask['samples']:,} draws: {_ratio(dask['ratio'])}, {_bits(dask)}")
+    lines += _columns(
+        [["Draws", "ns per draw", "peak memory, MB"]]
+        + [
+            [f"{row['samples']:,}", f"{1e9 * row['seconds']['median'] / row['samples']:.2f}", f"{row['peak_mb']:.0f}"]
+            for row in section["cost"]
+        ]
+    )
+    return lines + [f"Slope of log time against log draws: {section['slope']:.3f}"]
+
+
+def _bits(pair: Mapping) -> str:
+    return "the same bits" if pair["same_bits"] else "DIFFERENT BITS"
+
+
+def _quasi(section: Mapping) -> list[str]:
+    cells = [[f"Standard error, plain / Sobol' ({section['scrambles']} scrambles), at equal time", "d", "points", "gain"]]
+    for row in section["rows"]:
+        cells.append([row["problem"], str(row["dimension"]), f"{row['points']:,}", _ratio(row["gain"])])
+    return _columns(cells) + ["Standard Normals; for d > 1 the x of a formula is (x₁ + … + x_d)/√d, but for the sum."]
+
+
+def _cases(rows: list[dict]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((each["problem"], each["rule"]) for each in rows))
+
+
+def figure(results: Mapping, path: Path) -> None:
+    """A dot for each ratio with the range of its repetitions, on a logarithmic axis; lines at 1 and at 2."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    from gradlib.figures import FOURTH, INK, MARKERS, PATH, SCORE, STYLE, THIRD
+
+    rows = results["speed"]
+    cases = _cases(rows)
+    peers = list(dict.fromkeys(each["who"] for each in rows))
+    with plt.rc_context(STYLE):
+        fig, axis = plt.subplots(figsize=(6.8, 0.42 * len(cases) + 1.6))
+        for k, (peer, colour) in enumerate(zip(peers, (SCORE, PATH, THIRD, FOURTH))):
+            found = [each for each in rows if each["who"] == peer]
+            places = [cases.index((each["problem"], each["rule"])) + 0.22 * (k - (len(peers) - 1) / 2) for each in found]
+            median, low, high = ([each["ratio"][key] for each in found] for key in ("median", "min", "max"))
+            axis.hlines(places, low, high, color=colour, linewidth=1.5)
+            axis.plot(median, places, MARKERS[colour], color=colour, markersize=5, label=peer)
+        axis.axvline(1, color=INK, linewidth=1.2)
+        axis.axvline(2, color=INK, linewidth=1.2, linestyle="--")
+        axis.set_xscale("log")
+        axis.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+        axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
+        axis.set_yticks(range(len(cases)), [f"{PROBLEMS[problem].title}, {RULE_TITLES[rule]}" for problem, rule in cases])
+        axis.invert_yaxis()
+        axis.set_xlabel("time of the peer / time of gradlib (above 1: gradlib is faster)")
+        fig.legend(loc="outside upper center", ncols=len(peers))
+        fig.savefig(path, dpi=200, metadata={"Software": None})
+        plt.close(fig)
