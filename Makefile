@@ -19,6 +19,8 @@ book test execute: export PYTHONHASHSEED := 0
 export JUPYTER_PREFER_ENV_PATH := 1
 # No debugger is attached to a kernel here, and the note about frozen modules would end up in the outputs.
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+# No progress bars in stored outputs or logs.
+book test execute: export TQDM_DISABLE := 1
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

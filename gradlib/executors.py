@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
-from threading import Lock, local
+from threading import Lock
 
 import cloudpickle
-import numpy as np
 from threadpoolctl import ThreadpoolController
 
-PADDING = 520  # numbers between rows of scratch space, so that no two rows start at the same place in a page
 AHEAD = 256  # tasks in flight on a foreign executor: keeps a hundred workers busy, and bounds the memory
 
 
@@ -137,36 +135,6 @@ def _unpacked(job: bytes, home: int, *task):
 @lru_cache(maxsize=8)
 def _loaded(job: bytes):
     return cloudpickle.loads(job)
-
-
-# --- memory ------------------------------------------------------------------------------
-
-
-class _Free(local):
-    """Arrays that this thread does not use at the moment."""
-
-    def __init__(self):
-        self.arrays: list[np.ndarray] = []
-
-
-_free = _Free()
-
-
-@contextmanager
-def scratch(size: int) -> Iterator[np.ndarray]:
-    """An array of ``size`` numbers, the same from task to task: fresh memory costs a page fault for each 4 kB.
-
-    It starts at a cache line. An operation on rows that straddle lines, or whose addresses
-    agree in the last 12 bits, takes up to twice as long.
-    """
-    array = _free.arrays.pop() if _free.arrays else np.empty(0)
-    if array.size < size + 8:
-        array = np.empty(size + 8)
-    start = -array.ctypes.data // 8 % 8
-    try:
-        yield array[start : start + size]
-    finally:
-        _free.arrays.append(array)
 
 
 # --- linear algebra ----------------------------------------------------------------------

@@ -27,6 +27,8 @@ from sympy.stats.crv_types import ContinuousDistributionHandmade
 from sympy.stats.frv import SingleFiniteDistribution
 from sympy.stats.rv import RandomSymbol, random_symbols
 
+from gradlib.normals import standard_normal
+
 REAL, POSITIVE, PROBABILITY, COUNT = "real", "positive", "in [0, 1]", "a whole number >= 0"
 _DOMAINS: dict[str, Callable[[float], bool]] = {
     REAL: np.isfinite,
@@ -77,7 +79,7 @@ FAMILIES: dict[type, Family] = {
         (("mean", REAL), ("std", POSITIVE)),
         lambda m, s: rf"\mathcal{{N}}\left({m}, {_squared(s)}\right)",
         lambda *parameters: scipy.stats.norm(*parameters),
-        lambda rng, size, out=None: rng.standard_normal(size, out=out),
+        standard_normal,
         lambda e, m, s: m + s * e,
         lambda m, s: _C.NormalDistribution(0, 1),
         quantile=lambda u: scipy.special.ndtri(u),
@@ -87,7 +89,7 @@ FAMILIES: dict[type, Family] = {
         (("mean", REAL), ("std", POSITIVE)),
         lambda m, s: rf"\operatorname{{LogNormal}}\left({m}, {_squared(s)}\right)",
         lambda m, s: scipy.stats.lognorm(s, scale=np.exp(m)),
-        lambda rng, size, out=None: rng.standard_normal(size, out=out),
+        standard_normal,
         lambda e, m, s: sp.exp(m + s * e),
         lambda m, s: _C.NormalDistribution(0, 1),
         quantile=lambda u: scipy.special.ndtri(u),

@@ -1,14 +1,14 @@
-r"""From a SymPy integrand to NumPy code that keeps a block of draws in cache.
+r"""From a SymPy integrand to NumPy code for a block of draws.
 
 :func:`compile_kernel` prints one Python function for all components of an integrand.
 It differs from ``sympy.lambdify`` in what costs time on long arrays:
 
 * what holds no draw is a number and is computed once, not once per draw;
-* every operation writes into a buffer that is no longer needed, so nothing is allocated
-  and the buffers stay in the processor's cache;
+* every operation writes into a buffer that is no longer needed, so nothing is allocated;
 * a power with a small whole exponent is a product, a polynomial a Horner scheme;
 * a constant factor of a component scales the average, not every draw;
-* many sums of the same terms are one matrix product.
+* many sums of the same terms are one matrix product;
+* sine and cosine come from the tangent of half the angle.
 
 A kernel is text. It travels to another process as it is, so every worker runs the same
 operations in the same order.
@@ -24,16 +24,17 @@ import numpy as np
 import scipy
 import scipy.special  # noqa: F401 (kernels call it by its full name)
 import sympy as sp
-from sympy.core.symbol import Str
 from sympy.printing.numpy import SciPyPrinter
 
 from gradlib import implicit
 from gradlib.families import Velocity
 
+CACHE = 5 * 2**20  # bytes of draws and scratch space in one chunk
+LONGEST, SHORTEST = 2**17, 2**13  # draws in a chunk: with fewer, threads wait for Python's lock more than they compute
 TERMS = 4  # from this many terms or sums on, a matrix product is the faster sum
 
 UNARY = {
-    sp.exp: "exp", sp.log: "log", sp.sin: "sin", sp.cos: "cos", sp.tan: "tan", sp.asin: "arcsin", sp.acos: "arccos",
+    sp.exp: "exp", sp.log: "log", sp.tan: "tan", sp.asin: "arcsin", sp.acos: "arccos",
     sp.atan: "arctan", sp.sinh: "sinh", sp.cosh: "cosh", sp.tanh: "tanh", sp.asinh: "arcsinh", sp.Abs: "absolute",
     sp.sign: "sign", sp.floor: "floor", sp.ceiling: "ceil",
 }  # fmt: skip
@@ -48,11 +49,13 @@ class Kernel:
             the components and ``run(sink, work, *draws)``.
         components: their number.
         rows: the number of scratch rows of ``work``.
+        chunk: how many draws at a time keep the rows in cache.
     """
 
     source: str
     components: int
     rows: int
+    chunk: int
 
     def bind(self, parameters: Sequence[float], functions: Mapping[str, Callable] | None = None):
         """Give the parameters their values.
@@ -243,6 +246,8 @@ class _Program:
                 self.done[e] = self.multiply(e)
             elif e.is_Pow and e.exp.is_Rational and not e.has(sp.I):
                 self.done[e] = self.power(e.base, e.exp)
+            elif isinstance(e, (sp.sin, sp.cos)) and not e.has(sp.I):
+                self.done[e] = self.circle(e)
             elif type(e) in UNARY and not e.has(sp.I):
                 self.done[e] = sp.S.One, self.call(UNARY[type(e)], self.array(e.args[0]))
             else:
@@ -332,8 +337,12 @@ class _Program:
             factor *= 1 / f if inverse else f
             if array is not None:
                 (below if inverse else above).append(array)
-        product = self.product(above) if above else "1.0"
-        return factor, self.call("divide", product, self.product(below)) if below else product
+        if below:
+            # The quotient before the draws: the components of a gradient share it.
+            draws = [array for array in above if any(array.name == s.name for s in self.draws)]
+            others = [array for array in above if array not in draws]
+            above = [self.call("divide", self.product(others) if others else "1.0", self.product(below)), *draws]
+        return factor, self.product(above)
 
     def product(self, arrays: list[_Array]) -> _Array:
         first, *rest = arrays
@@ -360,19 +369,29 @@ class _Program:
         square = self.call("multiply", half, half)
         return self.call("multiply", square, array) if n % 2 else square
 
+    def circle(self, e: sp.Expr) -> tuple[sp.Expr, _Array]:
+        """Sine and cosine from the tangent of half the angle, which NumPy computes several numbers at a time."""
+        t = self.call("tan", self.array(e.args[0] / 2))
+        square = self.call("multiply", t, t)
+        norm = self.call("add", square, "1.0")
+        if isinstance(e, sp.sin):
+            return sp.Integer(2), self.call("divide", t, norm)
+        return sp.S.One, self.call("divide", self.call("subtract", "1.0", square), norm)
+
     def other(self, e: sp.Expr) -> _Array:
         """Piecewise, special functions, black boxes: SymPy's own text, with the arguments compiled."""
         inputs: list[_Array] = []
 
         def rebuild(node):
-            if not isinstance(node, sp.Expr) or node.has(sp.I) or isinstance(node, Str):
+            if not isinstance(node, sp.Expr) or node.has(sp.I):
                 return node.func(*map(rebuild, node.args)) if node.args else node
             operand = self.array(node)
             if isinstance(operand, _Array):
                 inputs.append(operand)
             return sp.Symbol(operand.name if isinstance(operand, _Array) else operand, real=True)
 
-        text = self.text(e.func(*map(rebuild, e.args)))
+        fixed = 2 if isinstance(e, Velocity) else 0  # its family and index
+        text = self.text(e.func(*e.args[:fixed], *map(rebuild, e.args[fixed:])))
         if text not in self.results:
             self.code.append(_Other(text, tuple(inputs), self.new(text)))
         return self.results[text]
@@ -395,7 +414,10 @@ class _Program:
         numbers = [f"{name} = {self.text(e)}" for e, name in self.numbers.items()]
         run = _function(f"run(sink, work, {', '.join(map(str, self.draws))})", body)
         source = _function(f"bind({', '.join(map(str, self.parameters))})", [*numbers, *matrices, *run, f"return {scale}, run"])
-        return Kernel("\n".join(source), len(roots), places.rows)
+        chunk = LONGEST
+        while chunk > SHORTEST and 8 * chunk * (places.rows + len(self.draws)) > CACHE:
+            chunk //= 2
+        return Kernel("\n".join(source), len(roots), places.rows, chunk)
 
     def with_sinks(self, code: list, roots: Sequence[tuple[sp.Expr, _Array | None]]) -> list:
         """Each component goes to its sink right after the instruction that makes it."""

@@ -7,6 +7,8 @@ import sympy.stats as st
 
 import gradlib as gl
 from gradlib.families import FAMILIES
+from gradlib.montecarlo import _path
+from gradlib.sampling import Source
 
 mu, lo = sp.symbols("mu lo", real=True)
 sigma, k, b, hi = sp.symbols("sigma k b hi", positive=True)
@@ -81,3 +83,11 @@ def finite_second_moment(name: str, integrand: str, rule) -> bool:
     if name == "Cauchy":  # the path's velocity grows like x, and its second moment diverges
         return integrand == "bounded" or integrand == "cosine" and rule is gl.score_function
     return True
+
+
+def draws(name, rng, size):
+    """Draws of a family's variable: the base law's, moved along the path."""
+    law = CASES[name].law
+    numbers = tuple(float(sp.sympify(parameter).subs(CASES[name].at)) for parameter in law.parameters)
+    base = Source.of(law, numbers, CASES[name].at).draw(rng, size)
+    return base if law.family is None or law.family.path is None else _path(type(law.distribution))(base, *numbers)

@@ -1,5 +1,6 @@
 """Each family's density, sampler, score and velocity against SciPy and against what defines them."""
 
+import cases
 import mpmath as mp
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from cases import CASES, CONTINUOUS, mu, p, sigma
 
 import gradlib as gl
 from gradlib.families import FAMILIES, Velocity, law
-from gradlib.montecarlo import _sampler
 from gradlib.oracle import _velocity
 
 POINTS = np.array([0.013, 0.1, 0.3, 0.5, 0.8, 0.97])  # quantiles at which formulas are compared
@@ -27,8 +27,7 @@ def frozen(name):
 
 
 def draws(name, size=20_000):
-    c = CASES[name]
-    return _sampler(c.law, numbers(name), c.at)(np.random.default_rng(7), size)
+    return cases.draws(name, np.random.default_rng(7), size)
 
 
 @pytest.mark.parametrize("name", IN_SCIPY)
