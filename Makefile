@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lab execute lock clean
+.PHONY: help book test serve lab execute bench lock clean
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -48,6 +48,17 @@ lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 
 execute: $(INSTALLED)  ## re-execute all notebooks in place and normalise them
 	@$(PY) book/_tools/notebooks.py execute
+
+# The peers live in an environment of their own, which looks up all else in this one; nothing but `make bench` needs them.
+bench: $(INSTALLED)  ## compare with PyTorch and JAX (about 15 minutes; BENCH=--quick for a test of the harness)
+	@[ -f _build/bench/.installed ] || { echo "Installing the peers (once)"; \
+	    $(PY) -m venv _build/bench; \
+	    $(PY) -c 'import numpy; print(*numpy.__path__[0].rsplit("/numpy"))' > _build/bench/lib/$$(ls _build/bench/lib)/site-packages/project.pth; \
+	    _build/bench/bin/python -m pip install --disable-pip-version-check --progress-bar off --quiet \
+	        $$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])'); \
+	    touch _build/bench/.installed; }
+	@PYTHONPATH=$(CURDIR) _build/bench/bin/python benchmarks/run.py $(BENCH)
+BENCH ?=
 
 # uv resolves for all platforms and Python versions at once, which pip cannot; only this target needs it.
 lock: $(INSTALLED)  ## refresh requirements.txt (UPGRADE= keeps the versions that still fit)

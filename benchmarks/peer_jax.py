@@ -1,7 +1,10 @@
-"""JAX: one compiled program for each gradient, a loop over batches on each device, in double precision.
+"""JAX in double precision, twice.
 
-By default the processor is one device; run.py asks XLA for one device for each core, and both ways are tried, as are both
-generators of random numbers: threefry2x32, the default, and rbg, the faster one.
+*jit, grad*: as its documentation writes it, the compiled gradient of a batch's mean, called batch after batch on the
+processor as one device (XLA itself spreads a batch over the cores).
+
+*tuned*: whatever is fastest of that and of one compiled program that loops over the batches, on one device or on a device
+for each core (run.py asks XLA for these), with either generator of random numbers: threefry2x32, the default, or rbg.
 """
 
 from __future__ import annotations
@@ -27,26 +30,27 @@ jax.config.update("jax_enable_x64", True)
 
 class Peer:
     contestants = {
-        "JAX, best": lambda variant: True,
-        "JAX, default generator": lambda variant: variant["generator"] == DEFAULT,
+        "JAX (jit, grad)": lambda variant: variant["calls"] == "one a batch",
+        "JAX, tuned": lambda variant: True,
     }
 
     def __init__(self, cores: int):
         self.threads = len(jax.devices("cpu"))
 
     def variants(self, problem: str, rule: str) -> list[dict]:
-        return [
-            {"batch": batch, "devices": devices, "generator": generator}
-            for batch, devices, generator in product(
-                ROWS if problem in LOGISTIC else BATCHES, sorted({1, self.threads}), (DEFAULT, "rbg")
-            )
+        batches = ROWS if problem in LOGISTIC else BATCHES
+        plain = [{"batch": batch, "devices": 1, "generator": DEFAULT, "calls": "one a batch"} for batch in batches]
+        return plain + [
+            {"batch": batch, "devices": devices, "generator": generator, "calls": "one in all"}
+            for batch, devices, generator in product(batches, sorted({1, self.threads}), (DEFAULT, "rbg"))
         ]
 
     def prepare(self, problem: str, rule: str, variant: dict) -> Callable:
         batch, devices = variant["batch"], variant["devices"]
         parameters = jnp.asarray(PROBLEMS[problem].loc, float), jnp.asarray(PROBLEMS[problem].scale, float)
         dtypes: set[str] = set()
-        program = over_devices(partial(SURROGATES[rule], integrand(problem), batch, dtypes), devices)
+        surrogate = partial(SURROGATES[rule], integrand(problem), batch, dtypes)
+        program = batch_by_batch(surrogate) if variant["calls"] == "one a batch" else over_devices(surrogate, devices)
 
         def run(samples: int, seed: int) -> dict:
             batches = samples // (batch * devices)
@@ -61,6 +65,19 @@ class Peer:
             }
 
         return run
+
+
+def batch_by_batch(surrogate: Callable) -> Callable:
+    """The same as :func:`over_devices` on one device, with a call for each batch."""
+    gradient = jax.jit(jax.grad(surrogate))
+
+    def program(parameters, keys, batches):
+        total = jax.tree.map(jnp.zeros_like, parameters)
+        for key in jax.random.split(keys[0], batches):
+            total = jax.tree.map(jnp.add, total, gradient(parameters, key))
+        return jnp.concatenate([part.reshape(1, -1) for part in total], axis=1)
+
+    return program
 
 
 def over_devices(surrogate: Callable, devices: int) -> Callable:

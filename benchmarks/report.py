@@ -63,6 +63,7 @@ def _variant(variant: Mapping) -> str:
     words = [f"batches of {variant['batch']:,}"]
     if "devices" in variant:
         words += [f"{variant['devices']} device{'s' if variant['devices'] > 1 else ''}", variant["generator"]]
+        words.append(f"calls: {variant['calls']}")
     return ", ".join(words)
 
 
