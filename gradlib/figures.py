@@ -393,3 +393,35 @@ def mapped_circles(axis, draws: np.ndarray, mean: np.ndarray, L: np.ndarray, for
     for column in L.T:
         axis.annotate("", mean + column, mean, arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}, zorder=4)
     axis.set_aspect("equal")
+
+
+# --- how fast errors fall ------------------------------------------------------------------
+
+
+def errors(axis, n: Sequence[int], measured: Mapping[str, Sequence[float]], lines: Mapping[str, tuple[float, float]] = {}, exact: Callable | None = None, colours=(SCORE, PATH, THIRD, FOURTH)) -> None:
+    """Standard errors against the number of draws, on logarithmic axes.
+
+    Args:
+        axis: a Matplotlib axis.
+        n: the numbers of draws.
+        measured: name ↦ a standard error for each of them.
+        lines: name ↦ (c, r), a thin dashed line c nʳ to read slopes off.
+        exact: the exact standard error as a function of n, in grey.
+    """
+    n = np.asarray(n, float)
+    if exact is not None:
+        axis.plot(n, [exact(k) for k in n], color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label="exact")
+    for (name, (scale, rate)), style in zip(lines.items(), ("--", ":", "-.")):
+        axis.plot(n, scale * n**rate, color=INK, linewidth=1, linestyle=style, label=name)
+    for (name, values), colour in zip(measured.items(), colours):
+        axis.plot(n, values, MARKERS[colour], color=colour, markersize=4.5, label=name)
+    axis.set(xscale="log", yscale="log", xlabel="number of draws $n$")
+
+
+def z_scores(axis, scores: Mapping[str, Sequence[float]], reach: float = 5, colours=(SCORE, PATH)) -> None:
+    """Histograms of z-scores over the density that they have if the standard errors are right, in grey."""
+    grid, bins = np.linspace(-reach, reach, 201), np.linspace(-reach, reach, 41)
+    axis.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=TRUTH, linewidth=5, alpha=0.6, label=r"exact, $\mathcal{N}(0, 1)$")
+    for (name, values), colour, line in zip(scores.items(), colours, ("-", "--")):
+        axis.hist(np.clip(values, -reach, reach), bins=bins, density=True, histtype="step", color=colour, linewidth=1.6, linestyle=line, label=name)
+    axis.set(xlabel="$z$", ylabel="density")

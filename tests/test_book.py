@@ -13,7 +13,7 @@ from gradlib import ledger
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
-CHAPTERS = ["motivation", "integrand", "distribution", "reparameterization", "both", "failures"]
+CHAPTERS = ["motivation", "integrand", "distribution", "reparameterization", "both", "failures", "cluster"]
 APPENDICES = ["gaussian", "exchange"]
 
 # What the book has to teach: each item with the page and the equations or headings (after "#") where it is taught.
@@ -52,6 +52,13 @@ ITEMS = {
     "polynomials up to degree three": ("failures", ["eq-cubic-form", "eq-cubic-inequality"]),
     "a quartic and a cosine that favour the score function": ("failures", ["eq-quartic", "eq-cosine-difference"]),
     "unbiased with infinite variance": ("failures", ["#variance that is not finite"]),
+    "law of large numbers, derived": ("cluster", ["eq-one-more-draw", "eq-variance-of-mean", "eq-chebyshev", "eq-weak-law"]),
+    "standard error": ("cluster", ["eq-sample-variance", "#the standard error falls"]),
+    "blocks": ("cluster", ["eq-textbook-variance", "eq-merged-squares"]),
+    "streams are spawned and not reused": ("cluster", ["#streams", "#a stream used twice"]),
+    "the same bits on threads, processes and a cluster": ("cluster", ["#threads", "#processes", "#dask cluster"]),
+    "quasi-Monte Carlo: rates and their conditions": ("cluster", ["eq-one-point-per-cell", "eq-scrambled-smooth", "eq-scrambled-any"]),
+    "what it costs": ("cluster", ["#what it costs"]),
     "appendix: Gaussian change of variables": ("gaussian", ["eq-gauss-standardised", "eq-gauss-covariance"]),
     "appendix: exchanging ∇ and ∫": ("exchange", ["eq-leibniz", "eq-escaping-mass"]),
 }
@@ -60,6 +67,7 @@ CITED = {
     "williams1992", "glynn1990", "kingma2014", "rezende2014", "titsias2014", "schulman2015", "mohamed2020", "xu2019",
     "figurnov2018", "sutton2000", "bonnet1964", "price1958", "lecuyer1990", "pflug1996", "owen1997", "greensmith2004",
     "gal2016", "roeder2017", "foerster2018", "haarnoja2018", "glasserman2003",
+    "chan1983", "owen2013", "rocklin2015",
 }  # fmt: skip
 
 

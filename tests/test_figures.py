@@ -81,3 +81,25 @@ def test_every_figure_draws():
     figures.graphs(OBJECTIVES["both"], theta).canvas.draw()
     figure.canvas.draw()
     plt.close("all")
+
+
+def test_errors_draw_what_they_are_given():
+    figure, (axis,) = figures.panels()
+    figures.errors(axis, [10, 1000], {"measured": [0.3, 0.04]}, {"slow": (1.0, -0.5), "fast": (2.0, -1.0)}, exact=lambda n: n**-0.5)
+    exact, slow, fast, measured = (line.get_ydata() for line in axis.lines)
+    assert np.allclose(exact, slow) and np.allclose(slow, [10**-0.5, 1000**-0.5])
+    assert np.allclose(fast, [0.2, 0.002]) and np.allclose(measured, [0.3, 0.04])
+    assert axis.get_xscale() == axis.get_yscale() == "log"
+    figure.canvas.draw()
+    plt.close(figure)
+
+
+def test_z_scores_stand_over_the_normal_density():
+    figure, (axis,) = figures.panels()
+    figures.z_scores(axis, {"a": np.random.default_rng(0).normal(size=1000), "b": np.array([-99.0, 99.0])})
+    (density,) = axis.lines
+    assert np.isclose(density.get_ydata().max(), 1 / np.sqrt(2 * np.pi))
+    areas = [patch.get_path().vertices for patch in axis.patches]
+    assert len(areas) == 2 and areas[1][:, 0].min() >= -5, "what lies outside is drawn at the edge"
+    figure.canvas.draw()
+    plt.close(figure)
