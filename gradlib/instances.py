@@ -126,7 +126,8 @@ class Instances:
         rewrites = [r for r in rules if isinstance(r, Rewrite)]
         self.laws = laws_of([*sides, *(e for r in rewrites for e in (r.lhs, r.rhs))])
         self.sides = [lower(side) for side in sides]
-        for definition in (r for r in rewrites if r.defines):
+        defined = [r for r in rewrites if r.defines]
+        for definition in defined * len(defined):  # one may be named in the next
             spell_out = functools.partial(definition.apply, None)
             self.sides = [side.applyfunc(spell_out) if isinstance(side, sp.MatrixBase) else spell_out(side) for side in self.sides]
         self.chosen, self.conditions = chosen or (lambda rng: {}), conditions

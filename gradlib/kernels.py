@@ -1,7 +1,7 @@
 r"""From a SymPy integrand to NumPy code for a block of draws.
 
-:func:`compile_kernel` prints one Python function for all components of an integrand.
-It differs from ``sympy.lambdify`` in what costs time on long arrays:
+A kernel is one Python function for all components of an integrand. It differs from the output of
+``sympy.lambdify`` in what costs time on long arrays:
 
 * what holds no draw is a number and is computed once, not once per draw;
 * every operation writes into a buffer that is no longer needed, so nothing is allocated;
@@ -10,7 +10,7 @@ It differs from ``sympy.lambdify`` in what costs time on long arrays:
 * many sums of the same terms are one matrix product;
 * sine and cosine come from the tangent of half the angle.
 
-A kernel is text. It travels to another process as it is, so every worker runs the same
+It is text. It travels to another process as it is, so every worker runs the same
 operations in the same order.
 """
 
@@ -282,7 +282,7 @@ class _Program:
     def add(self, e: sp.Add) -> tuple[sp.Expr, _Array | None]:
         merged: dict[_Array, sp.Expr] = {}
         constant = sp.S.Zero
-        for factor, array in self.terms(e):
+        for factor, array in self.split(e):
             if array is None:
                 constant += factor
             else:
@@ -304,7 +304,7 @@ class _Program:
             self.code.append(_Sum(tuple(terms), constant, self.new(key)))
         return common, self.results[key]
 
-    def terms(self, total: sp.Add) -> list[tuple[sp.Expr, _Array | None]]:
+    def split(self, total: sp.Add) -> list[tuple[sp.Expr, _Array | None]]:
         """The terms of a sum; of a long one Σ (a + b x) T as Σ a T + x Σ b T, two sums of the same terms T."""
         by_draw: dict[sp.Expr, list[sp.Expr]] = {sp.S.One: []}
         for term in total.args:

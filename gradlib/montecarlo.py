@@ -146,7 +146,8 @@ def estimate(
             (``samples`` even; the standard error is taken over pairs; the variance may rise);
             or ``"sobol"`` for randomized quasi-Monte Carlo (``samples`` is 16 times a
             power of two; the standard error comes from 16 independent scrambles, so it is
-            itself uncertain by 18 %).
+            itself uncertain by 18 % if their means are about Normal, and by more where
+            rare scrambles carry the variance, as for smooth integrands).
         executor: where the blocks run: ``None`` for threads on all processors, any
             executor with the interface of :mod:`concurrent.futures`, or a function without
             arguments that makes one, which is then closed at the end, and replaced once if

@@ -21,7 +21,7 @@ import numpy as np
 from gradlib.families import BY_NAME, FAMILIES, Family, Law
 
 SCHEMES = ("plain", "antithetic", "sobol")
-SCRAMBLES = 16  # independent scrambles: their spread gives the standard error, itself good to 18 %
+SCRAMBLES = 16  # independent scrambles: their spread gives the standard error, good to 18 % if their means are Normal
 _BITS = 52  # of a uniform number: half a cell more is exact in double precision, and never 0 or 1
 
 

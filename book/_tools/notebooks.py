@@ -11,6 +11,7 @@ import argparse
 import ast
 import asyncio
 import hashlib
+import os
 import re
 import sys
 import tempfile
@@ -99,7 +100,8 @@ async def execute_one(path, timeout=CELL_TIMEOUT):
                                 config=Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"}),
                                 resources={"metadata": {"path": str(path.parent)}})
         try:
-            await client.async_execute()
+            # A progress bar would be stored with the outputs.
+            await client.async_execute(env={**os.environ, "TQDM_DISABLE": "1"})
         except (CellExecutionError, CellTimeoutError, RuntimeError) as error:
             raise failure(path, notebook, client, error) from None
     return normalise(notebook)
