@@ -107,34 +107,9 @@ def _cases(rows: list[dict]) -> list[tuple[str, str]]:
 
 
 def figure(results: Mapping, path: Path) -> None:
-    """A dot for each ratio with the range of its repetitions, on a logarithmic axis; lines at 1 and at 2."""
     import matplotlib
 
     matplotlib.use("agg")
-    import matplotlib.pyplot as plt
+    from gradlib.figures import speed_ratios
 
-    from gradlib.figures import FOURTH, INK, MARKERS, PATH, SCORE, STYLE, THIRD
-
-    rows = results["speed"]
-    cases = _cases(rows)
-    peers = list(dict.fromkeys(each["who"] for each in rows))
-    with plt.rc_context(STYLE):
-        fig, axis = plt.subplots(figsize=(6.8, 0.42 * len(cases) + 1.6))
-        for k, (peer, colour) in enumerate(zip(peers, (SCORE, PATH, THIRD, FOURTH))):
-            found = [each for each in rows if each["who"] == peer]
-            places = [cases.index((each["problem"], each["rule"])) + 0.22 * (k - (len(peers) - 1) / 2) for each in found]
-            median, low, high = ([each["ratio"][key] for each in found] for key in ("median", "min", "max"))
-            axis.hlines(places, low, high, color=colour, linewidth=1.5)
-            axis.plot(median, places, MARKERS[colour], color=colour, markersize=5, label=peer)
-        axis.axvline(1, color=INK, linewidth=1.2)
-        axis.axvline(2, color=INK, linewidth=1.2, linestyle="--")
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
-        axis.xaxis.set_minor_formatter(matplotlib.ticker.NullFormatter())
-        axis.set_yticks(range(len(cases)), [f"{PROBLEMS[problem].title}, {RULE_TITLES[rule]}" for problem, rule in cases])
-        axis.invert_yaxis()
-        axis.set_xlabel("time of the peer / time of gradlib (above 1: gradlib is faster)")
-        fig.legend(loc="outside upper center", ncols=len(peers))
-        fig.savefig(path, dpi=200, metadata={"Software": None})
-        plt.close(fig)
+    speed_ratios(results["speed"]).savefig(path, dpi=200, metadata={"Software": None})

@@ -151,6 +151,7 @@ def row(problem: str, rule: str, results: Mapping, who: str, base: str) -> dict:
     last = results[who][-1]
     return {
         "problem": problem,
+        "title": PROBLEMS[problem].title,
         "rule": rule,
         "who": who,
         "base": base,

@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
-from threading import Lock
+from threading import Event, Lock
 
 import cloudpickle
 from threadpoolctl import ThreadpoolController
@@ -32,7 +33,8 @@ def in_order(executor, job, tasks: Iterable[tuple]) -> Iterator:
     Args:
         executor: ``None`` for threads on all processors; an executor; or a function without
             arguments that makes one, which is closed at the end and replaced once if it breaks.
-        job: a callable. To an executor that may be in another process it travels by cloudpickle.
+        job: a callable. If it is a dataclass with a field ``stopped``, that tells a thread whether
+            anybody waits for the result. To an executor that may be in another process it travels by cloudpickle.
         tasks: tuples of arguments.
 
     Raises:
@@ -43,7 +45,7 @@ def in_order(executor, job, tasks: Iterable[tuple]) -> Iterator:
     if executor is None:
         executor = ThreadPoolExecutor(processors())
         make, owned, ahead = None, True, 4 * processors()
-    elif callable(getattr(executor, "submit", None)):
+    elif callable(getattr(executor, "submit", None)) and not isinstance(executor, type):
         make, owned, ahead = None, False, AHEAD
     elif callable(executor):
         make, owned, ahead = executor, True, AHEAD
@@ -53,7 +55,11 @@ def in_order(executor, job, tasks: Iterable[tuple]) -> Iterator:
             f"executor= takes an executor of concurrent.futures, or a function that makes one; got {executor!r}"
         )
     try:
-        function, first = (job, ()) if isinstance(executor, ThreadPoolExecutor) else (_unpacked, (_packed(job), os.getpid()))
+        stop = Event()
+        if isinstance(executor, ThreadPoolExecutor):
+            function, first = (replace(job, stopped=stop.is_set) if hasattr(job, "stopped") else job), ()
+        else:
+            function, first = _unpacked, (_packed(job), os.getpid())
         pending: deque = deque()
         waiting = iter(tasks)
 
@@ -87,6 +93,7 @@ def in_order(executor, job, tasks: Iterable[tuple]) -> Iterator:
                 pending.popleft()
                 yield result
         finally:
+            stop.set()
             for _, future in pending:
                 if not isinstance(future, BrokenExecutor):
                     future.cancel()
@@ -148,6 +155,20 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _release() -> None:
+    """threadpoolctl lets only the thread that set the number first set it again; here the last run out does, in any thread."""
+    for library in _libraries().lib_controllers:
+        getattr(library, "clear_controlling_thread", lambda force: None)(force=True)
+
+
+def _set(change: Callable):
+    _release()
+    try:
+        return change()
+    finally:
+        _release()
+
+
 @contextmanager
 def one_blas_thread():
     """One thread of linear algebra for each worker: more would fight for the processors, and change the order of sums.
@@ -156,13 +177,13 @@ def one_blas_thread():
     restores it. Once a run, not once a task: a restored OpenBLAS wakes threads that spin for a while.
     """
     with _lock:
-        _inside.append(None if _inside else _libraries().limit(limits=1, user_api="blas"))
+        _inside.append(None if _inside else _set(lambda: _libraries().limit(limits=1, user_api="blas")))
     try:
         yield
     finally:
         with _lock:
             if former := _inside.pop():
-                former.restore_original_limits()
+                _set(former.restore_original_limits)
 
 
 @lru_cache(maxsize=1)

@@ -208,7 +208,7 @@ FAMILIES: dict[type, Family] = {
         lambda rng, size, out=None: rng.standard_cauchy(size),
         lambda e, m, s: m + s * e,
         lambda m, s: _C.CauchyDistribution(0, 1),
-        quantile=lambda u: np.tan(np.pi * (u - 0.5)),
+        quantile=lambda u: np.where(u < 0.5, -1 / np.tan(np.pi * u), 1 / np.tan(np.pi * (1 - u))),
         symmetric=True,
     ),
     drv_types.PoissonDistribution: Family(

@@ -425,3 +425,32 @@ def z_scores(axis, scores: Mapping[str, Sequence[float]], reach: float = 5, colo
     for (name, values), colour, line in zip(scores.items(), colours, ("-", "--")):
         axis.hist(np.clip(values, -reach, reach), bins=bins, density=True, histtype="step", color=colour, linewidth=1.6, linestyle=line, label=name)
     axis.set(xlabel="$z$", ylabel="density")
+
+
+def speed_ratios(rows: Sequence[Mapping]):
+    """How many times longer the peers took, from the rows of the benchmark: a dot with its range for each case and peer.
+
+    Args:
+        rows: with ``title``, ``rule``, ``who``, and ``ratio`` as a dictionary of median, min and max.
+    """
+    names = {"score": "score function", "pathwise": "pathwise"}
+    cases = list(dict.fromkeys((row["title"], row["rule"]) for row in rows))
+    peers = list(dict.fromkeys(row["who"] for row in rows))
+    figure, (axis,) = panels(height=0.42 * len(cases) + 1.6)
+    for k, (peer, colour) in enumerate(zip(peers, (SCORE, PATH, THIRD, FOURTH))):
+        found = [row for row in rows if row["who"] == peer]
+        places = [cases.index((row["title"], row["rule"])) + 0.22 * (k - (len(peers) - 1) / 2) for row in found]
+        median, low, high = ([row["ratio"][key] for row in found] for key in ("median", "min", "max"))
+        axis.hlines(places, low, high, color=colour, linewidth=1.5)
+        axis.plot(median, places, MARKERS[colour].replace("-", ""), color=colour, markersize=5, linestyle="none", label=peer)
+    for place, line in ((1, "-"), (2, "--")):
+        axis.axvline(place, color=INK, linewidth=1.2, linestyle=line)
+    axis.set_xscale("log")
+    ticks = [0.5, 1, 2, 5, 10]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.xaxis.set_minor_formatter(plt.NullFormatter())
+    axis.set_yticks(range(len(cases)), [f"{title}, {names[rule]}" for title, rule in cases])
+    axis.invert_yaxis()
+    axis.set_xlabel("time of the peer / time of gradlib (above 1: gradlib is faster)")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=len(peers), fontsize=8, frameon=False)
+    return figure

@@ -16,6 +16,8 @@ operations in the same order.
 
 from __future__ import annotations
 
+import builtins
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -24,6 +26,7 @@ import numpy as np
 import scipy
 import scipy.special  # noqa: F401 (kernels call it by its full name)
 import sympy as sp
+from sympy.concrete.expr_with_limits import ExprWithLimits
 from sympy.printing.numpy import SciPyPrinter
 
 from gradlib import implicit
@@ -64,7 +67,11 @@ class Kernel:
             ``(scale, run)``. ``run(sink, work, *draws)`` calls ``sink(i, row)`` once for each
             component, which is ``scale[i] * row``; the row is overwritten after that.
         """
-        names = {"numpy": np, "scipy": scipy, "velocity": implicit.velocity, "real": _real, **(functions or {})}
+        names = {
+            **vars(scipy.special),  # SymPy prints the functions that it does not map by their names alone
+            "functools": functools, "builtins": builtins, "numpy": np, "scipy": scipy,
+            "velocity": implicit.velocity, "real": _real, **(functions or {}),
+        }  # fmt: skip
         exec(_byte_code(self.source), names)
         with np.errstate(all="ignore"):  # 1/0 in a factor is reported with the draws
             return names["bind"](*map(np.float64, parameters))
@@ -320,7 +327,7 @@ class _Program:
         lowered = [self.lower(sp.Add(*by_draw.pop(sp.S.One)))]
         for x, terms in by_draw.items():
             factor, array = self.lower(sp.Add(*terms))
-            lowered.append((factor, self.call("multiply", self.array(x), array)))
+            lowered.append((factor, self.array(x) if array is None else self.call("multiply", self.array(x), array)))
         return lowered
 
     def affine(self, e: sp.Expr) -> tuple[sp.Symbol, sp.Expr, sp.Expr] | None:
@@ -342,7 +349,7 @@ class _Program:
             draws = [array for array in above if any(array.name == s.name for s in self.draws)]
             others = [array for array in above if array not in draws]
             above = [self.call("divide", self.product(others) if others else "1.0", self.product(below)), *draws]
-        return factor, self.product(above)
+        return factor, self.product(above) if above else None
 
     def product(self, arrays: list[_Array]) -> _Array:
         first, *rest = arrays
@@ -353,10 +360,10 @@ class _Program:
     def power(self, base: sp.Expr, exponent: sp.Rational) -> tuple[sp.Expr, _Array]:
         if exponent < 0:
             factor, array = self.lower(sp.Pow(base, -exponent))
-            return 1 / factor, self.call("divide", "1.0", array)
+            return 1 / factor, None if array is None else self.call("divide", "1.0", array)
         if exponent.is_Integer:
             factor, array = self.lower(base)
-            return factor**exponent, self.whole_power(array, int(exponent))
+            return factor**exponent, None if array is None else self.whole_power(array, int(exponent))
         if exponent.q == 2:
             return sp.S.One, self.whole_power(self.call("sqrt", self.array(base)), int(exponent.p))
         return sp.S.One, self.call("power", self.array(base), self.number(exponent))
@@ -383,6 +390,8 @@ class _Program:
         inputs: list[_Array] = []
 
         def rebuild(node):
+            if isinstance(node, ExprWithLimits):
+                return node  # its bound symbols have no value here
             if not isinstance(node, sp.Expr) or node.has(sp.I):
                 return node.func(*map(rebuild, node.args)) if node.args else node
             operand = self.array(node)
@@ -391,7 +400,7 @@ class _Program:
             return sp.Symbol(operand.name if isinstance(operand, _Array) else operand, real=True)
 
         fixed = 2 if isinstance(e, Velocity) else 0  # its family and index
-        text = self.text(e.func(*e.args[:fixed], *map(rebuild, e.args[fixed:])))
+        text = self.text(rebuild(e) if isinstance(e, ExprWithLimits) else e.func(*e.args[:fixed], *map(rebuild, e.args[fixed:])))
         if text not in self.results:
             self.code.append(_Other(text, tuple(inputs), self.new(text)))
         return self.results[text]

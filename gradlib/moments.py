@@ -61,8 +61,10 @@ class Moments:
         if flat.shape[1] == 1:
             mean, squares = (np.array([number]) for number in row_moments(np.ascontiguousarray(flat[:, 0])))
         else:
-            mean = flat.mean(axis=0)
-            deviations = flat - mean
+            deviations = flat - flat[0]
+            mean = deviations.mean(axis=0)
+            deviations -= mean
+            mean += flat[0]
             squares = np.einsum("ij,ij->j", deviations, deviations)
         return cls(len(values), mean.reshape(values.shape[1:]), squares.reshape(values.shape[1:]))
 

@@ -19,6 +19,7 @@ import operator
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -82,6 +83,8 @@ class Estimate:
 
 def _with_error(value: float, stderr: float, sign: str) -> str:
     """Both numbers down to the second significant digit of the error: more would be noise."""
+    if not math.isfinite(stderr):
+        return f"{value:.6g} {sign} {stderr}"
     if not stderr > 0:
         return f"{value:.6g} {sign} 0"
     decimals = 1 - int(np.floor(np.log10(float(f"{stderr:.1e}"))))  # of the rounded error: 0.0999 is 0.10
@@ -147,7 +150,8 @@ def estimate(
             or ``"sobol"`` for randomized quasi-Monte Carlo (``samples`` is 16 times a
             power of two; the standard error comes from 16 independent scrambles, so it is
             itself uncertain by 18 % if their means are about Normal, and by more where
-            rare scrambles carry the variance, as for smooth integrands).
+            rare scrambles carry the variance, as for smooth integrands; where all 16 means
+            are equal, that of plain draws stands in).
         executor: where the blocks run: ``None`` for threads on all processors, any
             executor with the interface of :mod:`concurrent.futures`, or a function without
             arguments that makes one, which is then closed at the end, and replaced once if
@@ -294,7 +298,7 @@ class _Integrand:
     kernel: Kernel
     sampler: Sampler
     parameters: tuple[tuple[float, ...], ...]
-    paths: tuple[tuple[str | None, tuple[float, ...]], ...]  # of the first side, to report x
+    paths: tuple[tuple[tuple[str | None, tuple[float, ...]], ...], ...]  # by side, to report x
     boxes: Mapping[str, Callable] = field(hash=False)
     constant: tuple[bool, ...] = ()
 
@@ -303,7 +307,7 @@ class _Integrand:
 
     @property
     def dimension(self) -> int:
-        return len(self.paths)
+        return len(self.paths[0])
 
     @property
     def rows(self) -> int:
@@ -346,6 +350,19 @@ class _Integrand:
                 run(add, work[:, :size], *(x[part] for x in draws))
             return total
 
+        def bad(legs, part: slice) -> Moments:
+            """Moments that say how many draws (or mirror images) are not finite on some side, and which is the first."""
+            size = part.stop - part.start
+            wrong, first = np.zeros((1 + sampler.mirrored, size), bool), []
+            for j, (side, draws) in enumerate(legs):
+                here = ~np.isfinite(combined([(side, draws)], part)).all(axis=0)
+                wrong[j % (1 + sampler.mirrored)] |= here
+                if here.any():
+                    first.append((int(np.argmax(here)), side, draws))
+            i, side, draws = min(first, key=lambda each: each[0])
+            zero = np.zeros(kernel.components)
+            return Moments(size, zero, zero, int(wrong.sum()), self.x(draws, part.start + i, side))
+
         def block(stream, size: int, points=None) -> Moments:
             legs = sampler.draw(stream, buffers[:, :size], points)
             whole = None
@@ -353,16 +370,16 @@ class _Integrand:
                 for start in range(0, size, kernel.chunk):
                     part = slice(start, min(start + kernel.chunk, size))
                     some = moments(legs, part)
-                    if not some.is_finite:
-                        some = _not_finite(combined(legs, part).T, lambda i: self.x(legs[0][1], start + i)) or some
+                    if not some.is_finite and not np.isfinite(combined(legs, part)).all():
+                        some = bad(legs, part)
                     whole = some if whole is None else whole.merge(some)
             return whole
 
         return block
 
-    def x(self, draws, i: int) -> str:
+    def x(self, draws, i: int, side: int) -> str:
         """The variables in draw i, to be read by a person."""
-        values = [draw[i] if family is None else _path(BY_NAME[family])(draw[i], *numbers) for draw, (family, numbers) in zip(draws, self.paths)]
+        values = [draw[i] if family is None else _path(BY_NAME[family])(draw[i], *numbers) for draw, (family, numbers) in zip(draws, self.paths[side])]
         names = [source.name for source in self.sampler.sides[0]]
         return ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, values))
 
@@ -388,20 +405,13 @@ class _Draws:
             with np.errstate(all="ignore"):
                 values = values.astype(float, copy=False)
                 moments = Moments.of_columns(values)
-                if not moments.is_finite:
-                    moments = _not_finite(values.reshape(size, -1), lambda i: f"draw {i} of a block") or moments
-            return moments
+                finite = np.isfinite(values).reshape(size, -1).all(axis=1) if not moments.is_finite else np.array(True)
+            if finite.all():
+                return moments
+            zero = np.zeros(values.shape[1:])
+            return Moments(size, zero, zero, int((~finite).sum()), f"draw {int(np.argmin(finite))} of a block")
 
         return block
-
-
-def _not_finite(values: np.ndarray, where: Callable[[int], str]) -> Moments | None:
-    """Moments that say how many rows of ``values`` are not finite; ``None`` if all are."""
-    finite = np.isfinite(values).all(axis=1)
-    if finite.all():
-        return None
-    zero = np.zeros(values.shape[1])
-    return Moments(len(values), zero, zero, int((~finite).sum()), where(int(np.argmin(finite))))
 
 
 def _integrand(sides: list[Binding], sampling: str) -> _Integrand:
@@ -425,7 +435,7 @@ def _integrand(sides: list[Binding], sampling: str) -> _Integrand:
         kernel,
         Sampler(sources, mirrored=sampling == "antithetic", uniform=sampling == "sobol"),
         tuple(tuple(side.at[symbol] for symbol in bound.at) for side in sides),
-        tuple(paths),
+        tuple(tuple((name, side.numbers[i] if name else ()) for i, (name, _) in enumerate(paths)) for side in sides),
         bound.functions,
         tuple(c.free_symbols.isdisjoint(each.symbol for each in bound.laws) for c in bound.components),
     )
@@ -447,6 +457,8 @@ def _checked(name: str, f: Callable) -> Callable:
             )
         if values.dtype.kind not in "biuf":
             raise ValueError(f"the black box {name.rstrip('_')} must return real numbers, got dtype {values.dtype}")
+        if values.dtype != float or any(np.may_share_memory(values, a) for a in arguments):
+            values = np.array(values, float)
         return values
 
     return box
@@ -496,7 +508,8 @@ class Plan:
             raise ValueError(f"sampling must be one of {', '.join(map(repr, SCHEMES))}; got {sampling!r}")
         if samples is None and stderr is None:
             raise TypeError("samples must be given, as in samples=1_000_000, or the standard error to reach, as in stderr=1e-3")
-        if stderr is not None and not (isinstance(stderr, numbers.Real) and math.isfinite(stderr) and stderr > 0):
+        is_number = isinstance(stderr, numbers.Real) and not isinstance(stderr, (bool, np.bool_))
+        if stderr is not None and not (is_number and math.isfinite(stderr) and stderr > 0):
             raise ValueError(f"stderr must be a positive number, got {stderr!r}")
         capped, samples = samples is None or stderr is not None, _count(CAP if samples is None else samples)
         target = None if stderr is None else float(stderr)
@@ -541,6 +554,7 @@ class _Blocks:
     work: _Integrand | _Draws
     streams: Streams
     plan: Plan
+    stopped: Callable[[], bool] = bool  # whether nobody waits for the result any more
 
     def functions(self):
         return self.work.functions()
@@ -550,6 +564,8 @@ class _Blocks:
         with scratch(self.work.rows, self.plan.block) as room:
             block = self.work.open(room)
             for i in range(start, stop):
+                if self.stopped():
+                    raise CancelledError
                 size = min(self.plan.block, self.plan.most - i * self.plan.block)
                 tree = tree.add(block(self.streams[i], size))
         return tree
@@ -562,6 +578,7 @@ class _Scramble:
     work: _Integrand
     streams: Streams
     plan: Plan
+    stopped: Callable[[], bool] = bool
 
     def functions(self):
         return self.work.functions()
@@ -571,6 +588,8 @@ class _Scramble:
         with scratch(self.work.rows, self.plan.block) as room:
             block = self.work.open(room)
             for points in sobol_points(self.work.dimension, self.streams[scramble], start, stop, self.plan.block):
+                if self.stopped():
+                    raise CancelledError
                 tree = tree.add(block(None, len(points), points))
         return tree
 
@@ -609,8 +628,13 @@ def _scramble_results(job: _Scramble, executor) -> Iterator[tuple[Moments, int, 
 def _between(scrambles: list[Moments]) -> Moments:
     """The moments of the scrambles' means: as many independent units as there are scrambles."""
     means = Moments.of_columns(np.array([each.mean for each in scrambles]))
+    # Of a jump all scrambles may hold the same share of the points. The standard error of plain draws, which is
+    # larger, then stands in for 0.
+    draws = sum(each.count for each in scrambles)
+    plain = sum(each.squares for each in scrambles) / (draws - 1) / draws
+    squares = np.where(means.squares > 0, means.squares, plain * means.count * (means.count - 1))
     first_bad = next((each.first_bad for each in scrambles if each.bad), "")
-    return Moments(means.count, means.mean, means.squares, sum(each.bad for each in scrambles), first_bad)
+    return Moments(means.count, means.mean, squares, sum(each.bad for each in scrambles), first_bad)
 
 
 def _run(work, plan: Plan, rng, executor, progress, vector: bool | None) -> Estimate:
@@ -653,7 +677,7 @@ def _reached(moments: Moments, target: float, constant: tuple[bool, ...]) -> boo
 def _unfinished(so_far: Estimate, target: float) -> Unfinished:
     largest = float(np.max(so_far.stderr))
     if largest > target:
-        why = f"it is {largest:.2g}; at this rate {so_far.samples * (largest / target) ** 2:.1e} draws would be needed"
+        why = f"it is {largest:.2g}; at this rate {so_far.samples * (largest / target) * (largest / target):.1e} draws would be needed"
     else:
         why = "some component had the same value in all draws, which says nothing about its error"
     error = Unfinished(
@@ -693,8 +717,8 @@ class _Progress:
             largest = float(np.max(moments.stderr))
             self.bar.set_postfix_str(f"stderr {largest:.1e}", refresh=False)
             if largest > 0:
-                needed = draws * max((largest / self.plan.target) ** 2, 1)
-                self.bar.total = min(int(needed), self.plan.most * self.plan.draws)
+                ratio = max(largest / self.plan.target, 1)
+                self.bar.total = int(min(draws * ratio * ratio, self.plan.most * self.plan.draws))
         self.bar.update(draws - self.bar.n)
 
     def __exit__(self, *error):

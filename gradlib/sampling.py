@@ -132,7 +132,7 @@ class Sampler:
                 )
 
     def _by_quantile(self, sources: Sequence[Source]) -> bool:
-        return self.uniform or sources[0].numbers != sources[-1].numbers or self.mirrored and not sources[0].is_symmetric
+        return self.uniform or (sources[0].numbers, sources[0].values) != (sources[-1].numbers, sources[-1].values) or self.mirrored and not sources[0].is_symmetric
 
     def draw(self, rng: np.random.Generator | None, buffers: np.ndarray, points: np.ndarray | None) -> list[tuple[int, list[np.ndarray]]]:
         """Pairs (side, draws of the variables); with mirroring each side comes twice.

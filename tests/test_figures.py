@@ -103,3 +103,15 @@ def test_z_scores_stand_over_the_normal_density():
     assert len(areas) == 2 and areas[1][:, 0].min() >= -5, "what lies outside is drawn at the edge"
     figure.canvas.draw()
     plt.close(figure)
+
+
+def test_speed_ratios():
+    """A dot for each case and peer; the lines at 1 and 2 are there whatever the ratios."""
+    spread = {"median": 3.0, "min": 2.0, "max": 5.0}
+    rows = [{"title": title, "rule": "score", "who": who, "ratio": spread} for title in ("cos 2x", "log mixture") for who in ("A", "B")]
+    (axis,) = figures.speed_ratios(rows).axes
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["cos 2x, score function", "log mixture, score function"]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["A", "B"]
+    dots = [line for line in axis.lines if line.get_linestyle() == "None"]
+    assert [list(line.get_xdata()) for line in dots] == [[3.0, 3.0]] * 2
+    assert {line.get_xdata()[0] for line in axis.lines} >= {1, 2}
