@@ -59,9 +59,40 @@ def _pairs(J: gl.Expectation, samples: int, repetitions: int, first: Executor, s
 
 
 def threads(samples: int, cores: int, repetitions: int) -> dict:
-    """How many times faster all cores are than one."""
+    """How many times faster all cores are than one, and the same for draws alone, in the same minutes.
+
+    On a machine that others use as well, a second core is not always there: the draws alone, one long call of NumPy after
+    the other, show what this machine gives. The ratio of the best times is the least disturbed.
+    """
+    J = gradient(*WORK)
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(cores) as many:
-        return _pairs(gradient(*WORK), samples, repetitions, one, many) | {"problem": WORK, "cores": cores}
+
+        def work(executor: Executor, seed: int) -> tuple[float, gl.Estimate]:
+            return _seconds(lambda: gl.estimate(J, AT, samples=samples, rng=seed, executor=executor, progress=False))
+
+        def draws(executor: Executor, seed: int) -> tuple[float, list]:
+            return _seconds(lambda: list(executor.map(_draws, [samples // 2**22] * 2**5, range(2**5))))
+
+        times: dict[str, list] = {"engine": [], "draws": []}
+        same = True
+        for seed in range(repetitions + 1):
+            for name, run in (("engine", work), ("draws", draws)):
+                (a, left), (b, right) = run(one, seed), run(many, seed)
+                if seed:  # the first is the warm-up
+                    times[name].append((a, b))
+                same = same and (name == "draws" or _same_bits(left, right))
+    spans = {name: spread([a / b for a, b in pairs]) for name, pairs in times.items()}
+    best = {name: min(a for a, _ in pairs) / min(b for _, b in pairs) for name, pairs in times.items()}
+    return {
+        "problem": WORK, "cores": cores, "samples": samples, "same_bits": same,
+        "ratio": spans["engine"], "best": best["engine"], "draws": spans["draws"], "draws_best": best["draws"],
+    }  # fmt: skip
+
+
+def _draws(blocks: int, seed: int) -> None:
+    rng, out = np.random.default_rng(seed), np.empty(2**17)
+    for _ in range(blocks):
+        rng.standard_normal(out=out)
 
 
 def dask(samples: int, cores: int, repetitions: int) -> dict:

@@ -77,7 +77,10 @@ def _floor(rows: list[dict]) -> list[str]:
 
 def _scaling(section: Mapping) -> list[str]:
     threads = section["threads"]
-    lines = [f"One thread / {threads['cores']} threads: {_ratio(threads['ratio'])}, {_bits(threads)}"]
+    lines = [
+        f"One thread / {threads['cores']} threads: {_ratio(threads['ratio'])}, best times {_digits(threads['best'])}, {_bits(threads)}",
+        f"The same for NumPy's draws alone: {_ratio(threads['draws'])}, best times {_digits(threads['draws_best'])}",
+    ]
     if "dask" in section:
         dask = section["dask"]
         lines.append(f"Dask on one machine / threads at {dask['samples']:,} draws: {_ratio(dask['ratio'])}, {_bits(dask)}")

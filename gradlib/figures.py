@@ -451,6 +451,6 @@ def speed_ratios(rows: Sequence[Mapping]):
     axis.xaxis.set_minor_formatter(plt.NullFormatter())
     axis.set_yticks(range(len(cases)), [f"{title}, {names[rule]}" for title, rule in cases])
     axis.invert_yaxis()
-    axis.set_xlabel("time of the peer / time of gradlib (above 1: gradlib is faster)")
-    axis.legend(loc="lower center", bbox_to_anchor=(0.4, 1), ncols=len(peers), fontsize=8, frameon=False)
+    axis.set_xlabel("time of the peer / time of gradlib")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.3, 1), ncols=len(peers), fontsize=8, frameon=False)
     return figure
