@@ -5,7 +5,8 @@ r"""Count, mean and spread of many draws, in pieces that can be merged in any nu
 Nothing here subtracts large numbers of nearly equal size: a mean of 10⁸ with a variance
 of 1 keeps the digits of its standard error.
 
-Source: Chan, Golub and LeVeque (1983), *Algorithms for computing the sample variance*.
+Source: Chan, Golub and LeVeque (1983), *Algorithms for computing the
+sample variance: analysis and recommendations*.
 """
 
 from __future__ import annotations
