@@ -37,59 +37,46 @@ def _same_bits(a: gl.Estimate, b: gl.Estimate) -> bool:
     return np.array_equal(a.value, b.value) and np.array_equal(a.stderr, b.stderr)
 
 
-def _pairs(J: gl.Expectation, samples: int, repetitions: int, first: Executor, second: Executor) -> dict:
-    """seconds of the first executor / seconds of the second, in turns and on the same seeds, after one run of each."""
+def _turns(run: Callable, first: Executor, second: Executor, repetitions: int) -> dict:
+    """seconds of the first executor / seconds of the second, in turns and on the same seeds, after one run of each.
 
-    def run(executor: Executor, seed: int) -> tuple[float, gl.Estimate]:
-        return _seconds(lambda: gl.estimate(J, AT, samples=samples, rng=seed, executor=executor, progress=False))
-
-    same = _same_bits(run(first, 0)[1], run(second, 0)[1])
-    times = []
-    for seed in range(1, repetitions + 1):
-        (a, left), (b, right) = run(first, seed), run(second, seed)
-        times.append((a, b))
-        same = same and _same_bits(left, right)
+    ``run(executor, seed)`` returns an Estimate, or None where there is nothing to compare.
+    """
+    times, same = [], True
+    for seed in range(repetitions + 1):
+        (a, left), (b, right) = (_seconds(lambda: run(executor, seed)) for executor in (first, second))
+        same = same and (left is None or _same_bits(left, right))
+        if seed:  # the first is the warm-up
+            times.append((a, b))
     a, b = zip(*times)
-    return {
-        "samples": samples,
-        "ratio": spread(ratios(a, b)),
-        "same_bits": same,
-        "ns_per_draw": [1e9 * float(np.median(t)) / samples for t in (a, b)],
-    }
+    return {"ratio": spread(ratios(a, b)), "best": min(a) / min(b), "same_bits": same, "seconds": [float(np.median(t)) for t in (a, b)]}
+
+
+def _estimates(samples: int) -> Callable:
+    J = gradient(*WORK)
+    return lambda executor, seed: gl.estimate(J, AT, samples=samples, rng=seed, executor=executor, progress=False)
 
 
 def threads(samples: int, cores: int, repetitions: int) -> dict:
-    """How many times faster all cores are than one, and the same for draws alone, in the same minutes.
+    """How many times faster all cores are than one, and the same for draws alone, right after.
 
     On a machine that others use as well, a second core is not always there: the draws alone, one long call of NumPy after
     the other, show what this machine gives. The ratio of the best times is the least disturbed.
     """
-    J = gradient(*WORK)
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(cores) as many:
-
-        def work(executor: Executor, seed: int) -> tuple[float, gl.Estimate]:
-            return _seconds(lambda: gl.estimate(J, AT, samples=samples, rng=seed, executor=executor, progress=False))
-
-        def draws(executor: Executor, seed: int) -> tuple[float, list]:
-            return _seconds(lambda: list(executor.map(_draws, [samples // 2**22] * 2**5, range(2**5))))
-
-        times: dict[str, list] = {"engine": [], "draws": []}
-        same = True
-        for seed in range(repetitions + 1):
-            for name, run in (("engine", work), ("draws", draws)):
-                (a, left), (b, right) = run(one, seed), run(many, seed)
-                if seed:  # the first is the warm-up
-                    times[name].append((a, b))
-                same = same and (name == "draws" or _same_bits(left, right))
-    spans = {name: spread([a / b for a, b in pairs]) for name, pairs in times.items()}
-    best = {name: min(a for a, _ in pairs) / min(b for _, b in pairs) for name, pairs in times.items()}
-    return {
-        "problem": WORK, "cores": cores, "samples": samples, "same_bits": same,
-        "ratio": spans["engine"], "best": best["engine"], "draws": spans["draws"], "draws_best": best["draws"],
+        engine = _turns(_estimates(samples), one, many, repetitions)
+        draws = _turns(lambda executor, seed: _draw(executor, samples), one, many, repetitions)
+    return engine | {
+        "problem": WORK, "cores": cores, "samples": samples, "draws": draws["ratio"], "draws_best": draws["best"],
     }  # fmt: skip
 
 
-def _draws(blocks: int, seed: int) -> None:
+def _draw(executor: Executor, samples: int) -> None:
+    """As many standard Normal draws, in 32 tasks."""
+    list(executor.map(_blocks_of_draws, [samples // 2**22] * 2**5, range(2**5)))
+
+
+def _blocks_of_draws(blocks: int, seed: int) -> None:
     rng, out = np.random.default_rng(seed), np.empty(2**17)
     for _ in range(blocks):
         rng.standard_normal(out=out)
@@ -104,7 +91,8 @@ def dask(samples: int, cores: int, repetitions: int) -> dict:
         Client(cluster) as client,
         ThreadPoolExecutor(cores) as many,
     ):
-        return _pairs(gradient(*WORK), samples, repetitions, client.get_executor(pure=False), many) | {"problem": WORK}
+        pair = _turns(_estimates(samples), client.get_executor(pure=False), many, repetitions)
+        return pair | {"problem": WORK, "samples": samples}
 
 
 def cost(samples: int, cores: int, repetitions: int) -> dict:

@@ -37,7 +37,7 @@ FULL = {
     "cost": [10**5, 10**6, 10**7, 10**8, 10**9], "points": [2**16, 2**18],
 }  # fmt: skip
 QUICK = {
-    "speed": 2**15, "logistic": 2**12, "threads": 2**17, "dask": 2**17,
+    "speed": 2**15, "logistic": 2**12, "threads": 2**22, "dask": 2**17,
     "cost": [10**4, 10**5], "points": [2**10],
 }  # fmt: skip
 

@@ -119,7 +119,7 @@ def _packed(job) -> bytes:
     try:
         return cloudpickle.dumps(job)
     except Exception as error:  # pickling runs the objects' own code: anything may come out
-        culprits = [f"the function {name}" for name, function in job.functions().items() if not _can_travel(function)]
+        culprits = [f"the function {name}" for name, function in job.functions.items() if not _can_travel(function)]
         raise TypeError(
             f"{' and '.join(culprits) or 'this work'} cannot travel to another process ({error}). "
             "Create what cannot be copied (an open file, a lock, a connection) inside the function, or use threads"

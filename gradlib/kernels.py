@@ -269,13 +269,14 @@ class _Program:
         factor, array = self.lower(e)
         return self.number(factor) if array is None else self.times(factor, array)
 
-    def times(self, factor: sp.Expr, array: _Array) -> _Array:
+    def times(self, factor: sp.Expr, array: _Array, call: Callable | None = None) -> _Array:
+        call = call or self.call
         if factor == 1:
             return array
-        return self.call("negative", array) if factor == -1 else self.call("multiply", array, self.number(factor))
+        return call("negative", array) if factor == -1 else call("multiply", array, self.number(factor))
 
     def number(self, e: sp.Expr) -> str:
-        """The name of a number: computed once per run of the kernel."""
+        """The name of a number: computed once, when the kernel is bound."""
         return self.numbers.setdefault(e, f"c{len(self.numbers)}")
 
     def call(self, ufunc: str, *inputs) -> _Array:
@@ -468,13 +469,10 @@ class _Program:
             code.append(_Call(ufunc, inputs, _Array(f"{each.result.name}_{len(code)}")))
             return code[-1].result
 
-        def times(factor, array):
-            return array if factor == 1 else call("negative", array) if factor == -1 else call("multiply", array, self.number(factor))
-
         (factor, array), *rest = each.terms
-        total = times(factor, array)
+        total = self.times(factor, array, call)
         for factor, array in rest:
-            total = call("subtract", total, array) if factor == -1 else call("add", total, times(factor, array))
+            total = call("subtract", total, array) if factor == -1 else call("add", total, self.times(factor, array, call))
         if each.constant != 0:
             total = call("add", total, self.number(each.constant))
         return [*code[:-1], replace(code[-1], result=each.result)]

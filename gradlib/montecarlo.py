@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -285,7 +285,10 @@ def monte_carlo(
     """
     if not callable(draw):
         raise TypeError(f"draw must be a function draw(rng, size), got {draw!r}")
-    return _run(_Draws(draw), Plan.of(samples, stderr, "plain", _whole("block", block, 1)), rng, executor, progress, None)
+    block = _whole("block", block)
+    if block < 1:
+        raise ValueError(f"block must be at least 1, got {block}")
+    return _run(_Draws(draw), Plan.of(samples, stderr, "plain", block), rng, executor, progress, None)
 
 
 # --- what is averaged --------------------------------------------------------------------
@@ -299,11 +302,8 @@ class _Integrand:
     sampler: Sampler
     parameters: tuple[tuple[float, ...], ...]
     paths: tuple[tuple[tuple[str | None, tuple[float, ...]], ...], ...]  # by side, to report x
-    boxes: Mapping[str, Callable] = field(hash=False)
-    constant: tuple[bool, ...] = ()
-
-    def functions(self) -> Mapping[str, Callable]:
-        return self.boxes
+    functions: Mapping[str, Callable]  # the black boxes, by name
+    constant: tuple[bool, ...]
 
     @property
     def dimension(self) -> int:
@@ -317,7 +317,7 @@ class _Integrand:
     def open(self, scratch: np.ndarray) -> Callable[..., Moments]:
         """A function of (stream, size, points)."""
         kernel, sampler = self.kernel, self.sampler
-        boxes = {name: _checked(name, f) for name, f in self.boxes.items()}
+        boxes = {name: _checked(name, f) for name, f in self.functions.items()}
         bound = [kernel.bind(numbers, boxes) for numbers in self.parameters]
         work, buffers = scratch[: kernel.rows], scratch[kernel.rows :]
         means, squares = np.empty(kernel.components), np.empty(kernel.components)
@@ -392,6 +392,7 @@ class _Draws:
     constant: tuple[bool, ...] = ()
     rows: int = 0
 
+    @property
     def functions(self) -> Mapping[str, Callable]:
         return {"draw": self.draw}
 
@@ -418,24 +419,24 @@ def _integrand(sides: list[Binding], sampling: str) -> _Integrand:
     """What an expectation averages, and from which draws."""
     bound = sides[0]
     draws, moved, paths = [], [], []
-    for i, (each, numbers) in enumerate(zip(bound.laws, bound.numbers, strict=True)):
+    for i, each in enumerate(bound.laws):
         if each.family is None or each.family.path is None:
             draws.append(each.symbol)
-            paths.append((None, ()))
+            paths.append(None)
         else:
             base, path = each.base()
             draws.append(_base_symbol(i, base.set.inf == 0))
             moved.append((each.symbol, path(draws[-1])))
-            paths.append((each.name, numbers))
+            paths.append(each.name)
     kernel = compile_kernel(tuple(draws), tuple(bound.at), bound.components, tuple(moved))
     sources = tuple(
-        tuple(Source.of(law, numbers, side.at) for law, numbers in zip(side.laws, side.numbers, strict=True)) for side in sides
+        tuple(Source.of(law, figures, side.at) for law, figures in zip(side.laws, side.numbers, strict=True)) for side in sides
     )
     return _Integrand(
         kernel,
         Sampler(sources, mirrored=sampling == "antithetic", uniform=sampling == "sobol"),
         tuple(tuple(side.at[symbol] for symbol in bound.at) for side in sides),
-        tuple(tuple((name, side.numbers[i] if name else ()) for i, (name, _) in enumerate(paths)) for side in sides),
+        tuple(tuple(zip(paths, side.numbers)) for side in sides),
         bound.functions,
         tuple(c.free_symbols.isdisjoint(each.symbol for each in bound.laws) for c in bound.components),
     )
@@ -469,8 +470,6 @@ def _read_only(array) -> np.ndarray:
     view = np.asarray(array).view()
     view.flags.writeable = False
     return view
-
-
 
 
 @lru_cache(maxsize=None)
@@ -528,36 +527,38 @@ class Plan:
 
 
 def _count(samples) -> int:
-    samples = _whole("samples", samples, 1)
+    samples = _whole("samples", samples)
     if samples < 2:
         raise ValueError(f"samples must be at least 2, or there is no standard error; got {samples}")
     return samples
 
 
-def _whole(name: str, value, least: int) -> int:
+def _whole(name: str, value) -> int:
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a whole number, got a truth value")
     try:
-        number = operator.index(value)
+        return operator.index(value)
     except TypeError:
         hint = f": write {name}={int(value):_}" if isinstance(value, float) and value.is_integer() else ""
         raise TypeError(f"{name} must be a whole number, got {value!r}{hint}") from None
-    if number < least and name != "samples":
-        raise ValueError(f"{name} must be at least {least}, got {number}")
-    return number
 
 
 @dataclass(frozen=True)
-class _Blocks:
-    """The job of a worker: the moments of blocks ``start`` to ``stop``, merged."""
+class _Job:
+    """What a worker is given."""
 
     work: _Integrand | _Draws
     streams: Streams
     plan: Plan
     stopped: Callable[[], bool] = bool  # whether nobody waits for the result any more
 
-    def functions(self):
-        return self.work.functions()
+    @property
+    def functions(self) -> Mapping[str, Callable]:
+        return self.work.functions
+
+
+class _Blocks(_Job):
+    """The moments of blocks ``start`` to ``stop``, merged."""
 
     def __call__(self, start: int, stop: int) -> Tree:
         tree = Tree()
@@ -571,17 +572,8 @@ class _Blocks:
         return tree
 
 
-@dataclass(frozen=True)
-class _Scramble:
-    """The job of a worker: the moments of points ``start`` to ``stop`` of one scramble."""
-
-    work: _Integrand
-    streams: Streams
-    plan: Plan
-    stopped: Callable[[], bool] = bool
-
-    def functions(self):
-        return self.work.functions()
+class _Scramble(_Job):
+    """The moments of points ``start`` to ``stop`` of one scramble."""
 
     def __call__(self, scramble: int, start: int, stop: int) -> Tree:
         tree = Tree()
