@@ -1,7 +1,7 @@
 """What the book draws: one style, the exact truth always in it, standard errors always shown.
 
 Figures import both the symbolic and the numeric side; nothing imports figures.
-Every function draws, shows and returns nothing, so that a notebook cell ends with it.
+Functions that take an axis draw on it; :func:`show` ends a notebook cell.
 """
 
 from __future__ import annotations
