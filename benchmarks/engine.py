@@ -10,14 +10,16 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import sympy as sp
 from compare import ratios, spread
-from peer_gradlib import AT, gradient
-from problems import x
+from peer_gradlib import AT, LOGISTIC_RULES, gradient
+from problems import LOGISTIC, PROBLEMS, x
 from sympy.stats import Normal
 
 import gradlib as gl
@@ -25,6 +27,8 @@ import gradlib as gl
 SCRAMBLES = 16
 WORK = ("mixture", "score")  # nine transcendental functions for each draw
 CHEAP = ("cosine", "pathwise")
+LOADS = (("square", "pathwise"), WORK, ("logistic", "pathwise"))  # from a few operations for each draw to 35,000
+LOGISTIC_BLOCK = 2**10
 
 
 def _seconds(call: Callable) -> tuple[float, gl.Estimate]:
@@ -52,23 +56,31 @@ def _turns(run: Callable, first: Executor, second: Executor, repetitions: int) -
     return {"ratio": spread(ratios(a, b)), "best": min(a) / min(b), "same_bits": same, "seconds": [float(np.median(t)) for t in (a, b)]}
 
 
-def _estimates(samples: int) -> Callable:
-    J = gradient(*WORK)
-    return lambda executor, seed: gl.estimate(J, AT, samples=samples, rng=seed, executor=executor, progress=False)
+def _estimates(samples: int, problem: str, rule: str) -> Callable:
+    """Estimates of the gradient of one problem, as the comparison of the speed makes them."""
+    if problem in LOGISTIC:
+        average = partial(gl.monte_carlo, LOGISTIC_RULES[rule](LOGISTIC[problem]), block=LOGISTIC_BLOCK)
+    else:
+        average = partial(gl.estimate, gradient(problem, rule), AT)
+    return lambda executor, seed: average(samples=samples, rng=seed, executor=executor, progress=False)
 
 
-def threads(samples: int, cores: int, repetitions: int) -> dict:
-    """How many times faster all cores are than one, and the same for draws alone, right after.
+def workers(samples: int, logistic: int, cores: int, repetitions: int) -> dict:
+    """How many times faster all cores are than one thread, by threads and by processes, on light and on heavy draws.
 
     On a machine that others use as well, a second core is not always there: the draws alone, one long call of NumPy after
     the other, show what this machine gives. The ratio of the best times is the least disturbed.
     """
-    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(cores) as many:
-        engine = _turns(_estimates(samples), one, many, repetitions)
-        draws = _turns(lambda executor, seed: _draw(executor, samples), one, many, repetitions)
-    return engine | {
-        "problem": WORK, "cores": cores, "samples": samples, "draws": draws["ratio"], "draws_best": draws["best"],
-    }  # fmt: skip
+    cases = [(PROBLEMS[problem].title, rule, _estimates(logistic if problem in LOGISTIC else samples, problem, rule))
+             for problem, rule in LOADS]  # fmt: skip
+    cases.append(("draws alone", "", lambda executor, seed: _draw(executor, samples)))
+    rows = []
+    spawn = get_context("spawn")
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(cores) as threads, ProcessPoolExecutor(cores, spawn) as processes:
+        for title, rule, run in cases:
+            pairs = {name: _turns(run, one, many, repetitions) for name, many in (("threads", threads), ("processes", processes))}
+            rows.append({"title": title, "rule": rule, "same_bits": all(pair["same_bits"] for pair in pairs.values())} | pairs)
+    return {"cores": cores, "rows": rows}
 
 
 def _draw(executor: Executor, samples: int) -> None:
@@ -91,7 +103,7 @@ def dask(samples: int, cores: int, repetitions: int) -> dict:
         Client(cluster) as client,
         ThreadPoolExecutor(cores) as many,
     ):
-        pair = _turns(_estimates(samples), client.get_executor(pure=False), many, repetitions)
+        pair = _turns(_estimates(samples, *WORK), client.get_executor(pure=False), many, repetitions)
         return pair | {"problem": WORK, "samples": samples}
 
 
@@ -195,5 +207,5 @@ def _check(title: str, d: int, estimates: list[gl.Estimate], exact: float) -> No
 
 
 if __name__ == "__main__":
-    measurement = {"threads": threads, "dask": dask, "cost": cost, "quasi": quasi}[sys.argv[1]]
+    measurement = {"workers": workers, "dask": dask, "cost": cost, "quasi": quasi}[sys.argv[1]]
     print(json.dumps(measurement(**json.loads(sys.argv[2]))))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 import sympy as sp
@@ -29,19 +30,24 @@ class Peer:
     contestants = {"gradlib": lambda variant: True}
 
     def __init__(self, cores: int):
-        # The pool is made once: as many threads as the peers are given, whatever the default may be.
+        # The pools are made once: as many workers as the peers are given threads, whatever the default may be.
         self.threads = cores
-        self.pool = ThreadPoolExecutor(cores)
+        self.pools = {
+            "threads": ThreadPoolExecutor(cores),
+            "processes": ProcessPoolExecutor(cores, mp_context=get_context("spawn")),
+        }
 
     def variants(self, problem: str, rule: str) -> list[dict]:
-        return [{"block": block} for block in BLOCKS] if problem in LOGISTIC else [{}]
+        blocks = [{"block": block} for block in BLOCKS] if problem in LOGISTIC else [{}]
+        return [{"executor": executor} | block for executor in self.pools for block in blocks]
 
     def prepare(self, problem: str, rule: str, variant: dict) -> Callable:
+        pool, block = self.pools[variant["executor"]], {k: v for k, v in variant.items() if k != "executor"}
         if problem in LOGISTIC:
-            average = partial(gl.monte_carlo, LOGISTIC_RULES[rule](LOGISTIC[problem]), **variant)
+            average = partial(gl.monte_carlo, LOGISTIC_RULES[rule](LOGISTIC[problem]), **block)
         else:
             average = partial(gl.estimate, gradient(problem, rule), AT)
-        return lambda samples, seed: _answer(average(samples=samples, rng=seed, executor=self.pool, progress=False))
+        return lambda samples, seed: _answer(average(samples=samples, rng=seed, executor=pool, progress=False))
 
     def exact(self, problem: str, rule: str) -> list[float]:
         if problem in LOGISTIC:

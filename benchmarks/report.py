@@ -7,6 +7,7 @@ from pathlib import Path
 
 from problems import PROBLEMS, RULES
 
+WORKERS = ("threads", "processes")
 RULE_TITLES = {"score": "score function", "pathwise": "pathwise"}
 
 
@@ -52,15 +53,17 @@ def _speed(rows: list[dict]) -> list[str]:
 
 def _variants(rows: list[dict], peers: list[str]) -> list[str]:
     """What the warm-up chose."""
-    cells = [["The fastest way found for each", "", *peers]]
+    cells = [["The fastest way found for each", "", *peers, rows[0]["base"]]]
     for problem, rule in _cases(rows):
         found = {each["who"]: each for each in rows if (each["problem"], each["rule"]) == (problem, rule)}
-        cells.append([PROBLEMS[problem].title, RULE_TITLES[rule], *(_variant(found[peer]["variant"]) for peer in peers)])
+        variants = [*(found[peer]["variant"] for peer in peers), found[peers[0]]["base_variant"]]
+        cells.append([PROBLEMS[problem].title, RULE_TITLES[rule], *map(_variant, variants)])
     return _columns(cells)
 
 
 def _variant(variant: Mapping) -> str:
-    words = [f"batches of {variant['batch']:,}"]
+    words = [variant["executor"]] if "executor" in variant else []
+    words += [f"{name}s of {variant[name]:,}" for name in ("block", "batch") if name in variant]
     if "devices" in variant:
         words += [f"{variant['devices']} device{'s' if variant['devices'] > 1 else ''}", variant["generator"]]
         words.append(f"calls: {variant['calls']}")
@@ -76,11 +79,13 @@ def _floor(rows: list[dict]) -> list[str]:
 
 
 def _scaling(section: Mapping) -> list[str]:
-    threads = section["threads"]
-    lines = [
-        f"One thread / {threads['cores']} threads: {_ratio(threads['ratio'])}, best times {_digits(threads['best'])}, {_bits(threads)}",
-        f"The same for NumPy's draws alone: {_ratio(threads['draws'])}, best times {_digits(threads['draws_best'])}",
-    ]
+    lines = _columns(
+        [[f"One worker / {section['workers']['cores']} workers", *WORKERS, "bits"]]
+        + [
+            [f"{each['title']} {RULE_TITLES.get(each['rule'], '')}", *(f"{_ratio(each[w]['ratio'])}, best times {_digits(each[w]['best'])}" for w in WORKERS), _bits(each)]
+            for each in section["workers"]["rows"]
+        ]
+    )
     if "dask" in section:
         dask = section["dask"]
         lines.append(f"Dask on one machine / threads at {dask['samples']:,} draws: {_ratio(dask['ratio'])}, {_bits(dask)}")

@@ -33,11 +33,11 @@ PAUSE = 0.05  # seconds between two turns: threads that spin while they wait for
 
 # Draws for each core in the speed comparison; the sample sizes of the others as they are.
 FULL = {
-    "speed": 2**22, "logistic": 2**15, "threads": 2**23, "dask": 10**8,
+    "speed": 2**22, "logistic": 2**15, "workers": 2**23, "dask": 10**8,
     "cost": [10**5, 10**6, 10**7, 10**8, 10**9], "points": [2**16, 2**18],
 }  # fmt: skip
 QUICK = {
-    "speed": 2**15, "logistic": 2**12, "threads": 2**22, "dask": 2**17,
+    "speed": 2**15, "logistic": 2**12, "workers": 2**22, "dask": 2**17,
     "cost": [10**4, 10**5], "points": [2**10],
 }  # fmt: skip
 
@@ -160,6 +160,7 @@ def row(problem: str, rule: str, results: Mapping, who: str, base: str) -> dict:
         "threads": last["threads"],
         "dtype": last["dtypes"][0],
         "variant": last["variant"],
+        "base_variant": results[base][-1]["variant"],
         "standard_error": last["stderr"] is not None,
         "ns_per_draw": {name: 1e9 * float(np.median(t)) / last["samples"] for name, t in times.items()},
         "busy_cores": {name: float(np.median([result["busy"] for result in results[name]])) for name in times},
@@ -179,11 +180,11 @@ def _fresh(measurement: str, **settings) -> dict:
 
 
 def scaling(settings: Mapping, say: Callable) -> dict:
-    """Threads, cost and memory against the number of draws, and Dask."""
+    """Workers, cost and memory against the number of draws, and Dask."""
     sizes = settings["sizes"]
     common = {"cores": settings["cores"], "repetitions": settings["repetitions"]}
-    say("one thread against all")
-    answer = {"threads": _fresh("threads", samples=sizes["threads"], **common)}
+    say("one worker against all")
+    answer = {"workers": _fresh("workers", samples=sizes["workers"], logistic=2 * sizes["logistic"], **common)}
     say(f"cost up to {max(sizes['cost']):,} draws")
     answer["cost"] = [
         _fresh("cost", samples=n, **common | ({"repetitions": 1} if n >= 10**9 else {})) for n in sizes["cost"]
@@ -192,9 +193,9 @@ def scaling(settings: Mapping, say: Callable) -> dict:
     if settings["dask"]:
         say("Dask against threads")
         answer["dask"] = _fresh("dask", samples=sizes["dask"], **common)
-    for name in ("threads", "dask"):
-        if name in answer and not answer[name]["same_bits"]:
-            raise UnlikeWork(f"{name}: two executors gave different bits for the same seed")
+    for each in [*answer["workers"]["rows"], answer.get("dask", {})]:
+        if not each.get("same_bits", True):
+            raise UnlikeWork(f"{each.get('title', 'Dask')}: two executors gave different bits for the same seed")
     return answer
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing
 import os
 import sys
 import time
@@ -56,10 +57,17 @@ class Session:
 
 
 def _clock(run, samples: int, seed: int) -> dict:
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), processor_time()
     result = run(samples, seed)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    wall, cpu = time.perf_counter() - wall, processor_time() - cpu
     return result | {"seconds": wall, "busy": cpu / wall}
+
+
+def processor_time() -> float:
+    """Seconds of this process and of the worker processes that it has started."""
+    # Linux numbers the clock of process p like this (clock_getcpuclockid, which Python does not offer).
+    clocks = [~child.pid << 3 | 2 for child in multiprocessing.active_children()] if sys.platform == "linux" else []
+    return time.process_time() + sum(map(time.clock_gettime, clocks))
 
 
 def main(name: str, cores: str) -> None:
