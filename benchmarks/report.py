@@ -63,7 +63,7 @@ def _variants(rows: list[dict], peers: list[str]) -> list[str]:
 
 def _variant(variant: Mapping) -> str:
     words = [variant["executor"]] if "executor" in variant else []
-    words += [f"{name}s of {variant[name]:,}" for name in ("block", "batch") if name in variant]
+    words += [f"{plural} of {variant[name]:,}" for name, plural in (("block", "blocks"), ("batch", "batches")) if name in variant]
     if "devices" in variant:
         words += [f"{variant['devices']} device{'s' if variant['devices'] > 1 else ''}", variant["generator"]]
         words.append(f"calls: {variant['calls']}")

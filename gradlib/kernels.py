@@ -32,8 +32,8 @@ from sympy.printing.numpy import SciPyPrinter
 from gradlib import implicit
 from gradlib.families import Velocity
 
-CACHE = 5 * 2**20  # bytes of draws and scratch space in one chunk
-LONGEST, SHORTEST = 2**17, 2**13  # draws in a chunk: with fewer, threads wait for Python's lock more than they compute
+CACHE = 5 * 2**19  # bytes of draws and scratch space in one chunk
+LONGEST, SHORTEST = 2**17, 2**15  # draws in a chunk: with fewer, threads wait for Python's lock more than they compute
 TERMS = 4  # from this many terms or sums on, a matrix product is the faster sum
 
 UNARY = {

@@ -2,6 +2,9 @@
 
 import json
 import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +23,7 @@ import peer_gradlib  # noqa: E402
 import problems  # noqa: E402
 import report  # noqa: E402
 import run  # noqa: E402
+import worker  # noqa: E402
 
 RESULTS = BENCHMARKS / "results.json"
 EXACT, STDERR = [1.0, -2.0], [0.01, 0.02]
@@ -187,8 +191,24 @@ def test_the_committed_result_is_complete():
         assert seen == {(problem, rule) for problem in listed for rule in problems.RULES}
         assert all(len(row["ratio"]["values"]) == results["repetitions"] for row in results[part])
         assert {(row["dtype"], row["threads"]) for row in results[part]} == {("float64", results["machine"]["cores"])}
-    assert {"threads", "cost", "slope", "dask"} <= set(results["scaling"])
+    assert {"workers", "cost", "slope", "dask"} <= set(results["scaling"])
     assert {row["samples"] for row in results["scaling"]["cost"]} == set(run.FULL["cost"])
     assert {row["dimension"] for row in results["quasi"]["rows"]} == {1, 2, 8}
     assert (BENCHMARKS / "results.png").exists()
     assert report.table(results)
+
+
+def test_the_time_of_worker_processes_counts():
+    """Else a peer could use more cores than it is allowed, unseen."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        pool.submit(_spin, 0.0).result()
+        before, alone = worker.processor_time(), time.process_time()
+        pool.submit(_spin, 0.3).result()
+        spent, own = worker.processor_time() - before, time.process_time() - alone
+    assert spent > 0.25 > own
+
+
+def _spin(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
