@@ -23,9 +23,25 @@ from gradlib.estimators import ASSUMPTIONS, UnsoundEstimator, pathwise, reparame
 from gradlib.oracle import DivergentExpectation, QuadratureError, exact, variance
 from gradlib.expectation import Expectation, dependence, latex
 from gradlib.montecarlo import Estimate, Interrupted, Unfinished, difference, estimate, monte_carlo
+from gradlib.reduction import (
+    control_variate,
+    delta_method,
+    finite_difference,
+    gumbel_softmax,
+    importance,
+    optimal_baseline,
+    optimal_coefficients,
+    rao_blackwell,
+    sticking_the_landing,
+    straight_through,
+)
+from gradlib.comparison import Comparison, compare
+from gradlib.weak import measure_valued
 
 __version__ = "0.1.0"
 __all__ = [
+    "Comparison",
+    "compare",
     "ASSUMPTIONS",
     "Assumption",
     "Boundary",
@@ -45,14 +61,25 @@ __all__ = [
     "Table",
     "Unfinished",
     "UnsoundEstimator",
+    "control_variate",
+    "delta_method",
     "dependence",
     "difference",
     "estimate",
     "exact",
+    "finite_difference",
+    "gumbel_softmax",
+    "importance",
     "latex",
+    "measure_valued",
     "monte_carlo",
+    "optimal_baseline",
+    "optimal_coefficients",
     "pathwise",
+    "rao_blackwell",
     "reparameterize",
     "score_function",
+    "sticking_the_landing",
+    "straight_through",
     "variance",
 ]

@@ -17,6 +17,8 @@ which it is sound; where the condition fails, or cannot be decided, the rule ref
 
 from __future__ import annotations
 
+import numbers
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import sympy as sp
@@ -24,9 +26,10 @@ from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import BooleanFunction
 from sympy.stats.crv import SingleContinuousPSpace
 from sympy.stats.frv_types import BinomialDistribution
+from sympy.stats.rv import RandomSymbol, random_symbols
 
 from gradlib.expectation import Expectation, dependence
-from gradlib.families import Law
+from gradlib.families import Law, named
 
 #: What an estimator takes for granted. ``exchange`` is always assumed; the other two are
 #: decided where they can be, and recorded only where the caller states them.
@@ -44,15 +47,32 @@ class UnsoundEstimator(ValueError):
     """
 
 
-def score_function(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, assume: str | Iterable[str] = ()) -> Expectation:
+def score_function(
+    J: Expectation,
+    theta: sp.Symbol | Sequence[sp.Symbol],
+    *,
+    baseline: sp.Expr | float | Sequence[sp.Expr | float] | str = 0,
+    batch: int | None = None,
+    assume: str | Iterable[str] = (),
+) -> Expectation:
     r"""The score-function estimator (REINFORCE, likelihood ratio).
 
     .. math:: \nabla_\theta \mathbb{E}_{x \sim p_\theta}[F_\theta(x)]
-              = \mathbb{E}_{x \sim p_\theta}\left[\nabla_\theta F_\theta(x) + F_\theta(x)\, \nabla_\theta \log p_\theta(x)\right]
+              = \mathbb{E}_{x \sim p_\theta}\left[\nabla_\theta F_\theta(x) + (F_\theta(x) - b)\, \nabla_\theta \log p_\theta(x)\right]
+
+    The score has mean zero, so any baseline b that does not depend on the draw leaves the mean
+    as it is and changes the variance.
 
     Args:
         J: a scalar expectation.
         theta: a parameter, or a sequence of d parameters.
+        baseline: the constant b: a number, an expression in parameters (it is not
+            differentiated), or a sequence of d of them, one for each parameter.
+            :func:`gradlib.optimal_baseline` gives the best one. Or ``"leave-one-out"``: for each
+            draw of a batch the mean of F over the *other* draws.
+        batch: with ``"leave-one-out"``, the number n of draws in a batch, at least 2. The result
+            is an expectation over n copies of J's variables; one draw of it is a batch, so
+            standard errors and variances are those of batches.
         assume: names from :data:`gradlib.estimators.ASSUMPTIONS` that the caller vouches for
             (``"continuous"``, ``"fixed support"``). They are recorded in the result.
 
@@ -61,9 +81,10 @@ def score_function(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, as
         parameter, a column of length d for a sequence.
 
     Raises:
-        UnsoundEstimator: if the support moves with θ while F·p does not vanish at its
+        UnsoundEstimator: if the support moves with θ while (F − b)·p does not vanish at its
             edge; if the integrand jumps where θ moves the jump; if θ is a whole number.
-        ValueError: if θ occurs nowhere in J.
+        ValueError: if θ occurs nowhere in J; for a baseline that depends on the draw, or a batch
+            without ``"leave-one-out"``, or of fewer than 2 draws.
 
     Examples:
         >>> import sympy as sp, gradlib as gl
@@ -72,6 +93,11 @@ def score_function(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, as
         >>> X = Normal("X", mu, sigma)
         >>> gl.score_function(gl.Expectation(sp.cos(2 * X)), mu)
         E[(-mu + X)*cos(2*X)/sigma**2], X ~ Normal(mu, sigma)
+        >>> gl.score_function(gl.Expectation(X**2), mu, baseline=5)
+        E[(-mu + X)*(X**2 - 5)/sigma**2], X ~ Normal(mu, sigma)
+        >>> pairs = gl.score_function(gl.Expectation(X**2), mu, baseline="leave-one-out", batch=2)
+        >>> round(gl.exact(pairs, {mu: 1, sigma: 1}), 9), round(gl.variance(pairs, {mu: 1, sigma: 1}), 9)
+        (2.0, 14.0)
 
         The direct term of an objective with θ in both places is not forgotten:
 
@@ -85,7 +111,75 @@ def score_function(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, as
         Williams (1992), *Simple statistical gradient-following algorithms for
         connectionist reinforcement learning*.
     """
-    return _each(J, theta, assume, _score_rule)
+    if isinstance(baseline, str):
+        if baseline != "leave-one-out":
+            raise ValueError(f'baseline takes a number, an expression, or "leave-one-out"; got {baseline!r}')
+        return _leave_one_out(score_function(J, theta, assume=assume), J, theta, batch_size(batch))
+    if batch is not None:
+        raise ValueError('batch= belongs to baseline="leave-one-out": a constant baseline needs no batch')
+    if not isinstance(baseline, (sp.Expr, numbers.Real)) and isinstance(baseline, Iterable):
+        baselines = [_constant_baseline(J, b) for b in baseline]
+        if isinstance(theta, sp.Symbol) or len(baselines) != len(theta):
+            raise ValueError(f"{len(baselines)} baselines for {1 if isinstance(theta, sp.Symbol) else len(theta)} parameters: give one for each")
+        of = dict(zip(theta, baselines))
+    else:
+        constant = _constant_baseline(J, baseline)
+        of = defaultdict(lambda: constant)
+    return each_parameter(J, theta, assume, lambda J, theta, assumed: _score_rule(J, theta, assumed, of[theta]))
+
+
+def _constant_baseline(J: Expectation, b) -> sp.Expr:
+    try:
+        b = sp.sympify(b, strict=True)
+    except sp.SympifyError:
+        b = None
+    if not isinstance(b, sp.Expr) or isinstance(b, sp.logic.boolalg.Boolean) or b.has(sp.nan, sp.oo, -sp.oo, sp.zoo, sp.I):
+        raise ValueError(f"a baseline is a finite number or an expression in the parameters, got {b!r}")
+    if random_symbols(b) or isinstance(J, Expectation) and b.free_symbols & {each.symbol for each in J.laws}:
+        raise ValueError(f"the baseline {b} depends on the draw: the score times it need not have mean zero. See control_variate")
+    return b
+
+
+def batch_size(batch, least: int = 2) -> int:
+    """The number of draws in a batch, checked."""
+    if isinstance(batch, bool) or not isinstance(batch, numbers.Integral):
+        raise ValueError(f"give the number of draws in a batch, as in batch={max(least, 4)}; got {batch!r}")
+    if batch < least:
+        raise ValueError(f"a batch needs at least {least} draws here, got {batch}")
+    return int(batch)
+
+
+def copies(J: Expectation, n: int) -> list[dict[sp.Symbol, RandomSymbol]]:
+    """n independent copies of J's variables: maps from the plain symbols to fresh random ones."""
+    taken = {s.name for s in J.parameters}
+    names = {each.symbol: f"{each.symbol.name}_" for each in J.laws}
+    while any(f"{name}{i}" in taken for name in names.values() for i in range(1, n + 1)):
+        names = {symbol: f"{name}_" for symbol, name in names.items()}
+    return [{each.symbol: named(each.distribution, f"{names[each.symbol]}{i}") for each in J.laws} for i in range(1, n + 1)]
+
+
+def _leave_one_out(S: Expectation, J: Expectation, theta, n: int) -> Expectation:
+    """Subtract from each draw's score term the score times the mean of F over the other draws.
+
+    With copies x_1, …, x_n: (1/n) Σ_i [∇F(x_i) + (F(x_i) − (1/(n−1)) Σ_{j≠i} F(x_j)) ∇log p(x_i)].
+    """
+    thetas = _parameters(J, theta)
+    for each in thetas:
+        for one in J.laws:
+            _require_fixed_support(sp.S.One, one, each)  # here the density itself must vanish at a moving edge
+    each_copy = copies(J, n)
+    values = [J.plain.xreplace(copy) for copy in each_copy]
+
+    def component(plain: sp.Expr, theta: sp.Symbol) -> sp.Expr:
+        score = total_score(J, theta)
+        terms = [
+            plain.xreplace(copy) - (sum(values) - values[i]) / (n - 1) * score.xreplace(copy) for i, copy in enumerate(each_copy)
+        ]
+        return sum(terms) / n
+
+    results = [component(S.to_plain(c), each) for c, each in zip(S.components, thetas)]
+    variables = [v for copy in each_copy for v in copy.values()]
+    return Expectation(results[0] if isinstance(theta, sp.Symbol) else results, variables, S.assumptions_made)
 
 
 def pathwise(
@@ -129,9 +223,9 @@ def pathwise(
         Figurnov, Mohamed and Mnih (2018), *Implicit reparameterization gradients*.
     """
     if base:
-        _each(J, theta, assume, _path_rule)  # the same conditions, stated in x
-        return _each(reparameterize(J, theta), theta, {"continuous", *_names(assume)}, _path_rule, keep=_names(assume))
-    return _each(J, theta, assume, _path_rule)
+        each_parameter(J, theta, assume, _path_rule)  # the same conditions, stated in x
+        return each_parameter(reparameterize(J, theta), theta, {"continuous", *_names(assume)}, _path_rule, keep=_names(assume))
+    return each_parameter(J, theta, assume, _path_rule)
 
 
 def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Expectation:
@@ -190,15 +284,21 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
 # --- the two rules ---------------------------------------------------------------------
 
 
-def _score_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
+def _score_rule(J: Expectation, theta: sp.Symbol, assumed: set[str], baseline: sp.Expr) -> sp.Expr:
     F = J.plain
     for each in J.laws:
         if "fixed support" not in assumed:
             _require_fixed_support(F, each, theta)
+            if baseline != 0:
+                _require_fixed_support(F - baseline, each, theta)
     if "continuous" not in assumed:
-        _require_continuous("score_function", J, theta, moving_x=False)
-    score = sum((each.score(theta) for each in J.laws if theta in each.free_symbols), sp.S.Zero)
-    return F * score + _derivative(F, theta)
+        require_continuous("score_function", J, theta, moving_x=False)
+    return (F - baseline) * total_score(J, theta) + parameter_derivative(F, theta)
+
+
+def total_score(J: Expectation, theta: sp.Symbol) -> sp.Expr:
+    """The score of the joint density, in plain symbols."""
+    return sum((each.score(theta) for each in J.laws if theta in each.free_symbols), sp.S.Zero)
 
 
 def _path_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
@@ -208,9 +308,9 @@ def _path_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
         if each.family is None or each.family.path is None:
             raise UnsoundEstimator(_no_path(each))
     if "continuous" not in assumed:
-        _require_continuous("pathwise", J, theta, moving_x=True)
-    along = sum((_derivative(F, each.symbol) * each.velocity(theta) for each in moved), sp.S.Zero)
-    return along + _derivative(F, theta)
+        require_continuous("pathwise", J, theta, moving_x=True)
+    along = sum((parameter_derivative(F, each.symbol) * each.velocity(theta) for each in moved), sp.S.Zero)
+    return along + parameter_derivative(F, theta)
 
 
 def _names(assume: str | Iterable[str]) -> set[str]:
@@ -236,8 +336,15 @@ def _parameters(J: Expectation, theta) -> list[sp.Symbol]:
     return thetas
 
 
-def _each(J, theta, assume, rule, keep: set[str] | None = None) -> Expectation:
-    """Apply a rule for one parameter or a sequence, and record the assumptions."""
+def each_parameter(J, theta, assume, rule, keep: set[str] | None = None, noise: Sequence[RandomSymbol] = ()) -> Expectation:
+    """Apply a rule for one parameter or a sequence, and record the assumptions.
+
+    Args:
+        rule: ``rule(J, theta, assumed)`` gives the integrand for one parameter.
+        keep: the assumptions to record, if not those of the caller.
+        noise: a list to which the rule may add variables; those that J has and the result
+            does not hold are then left out.
+    """
     assumed = _names(assume)
     if unknown := assumed - set(ASSUMPTIONS):
         raise ValueError(f"unknown assumption {sorted(map(str, unknown))}: choose from {sorted(ASSUMPTIONS)}")
@@ -248,10 +355,11 @@ def _each(J, theta, assume, rule, keep: set[str] | None = None) -> Expectation:
         raise ValueError("the estimators take a scalar expectation: differentiate each component by itself")
     results = [rule(J, each, assumed) for each in thetas]
     stated = assumed if keep is None else keep
-    return J.with_integrand(results[0] if isinstance(theta, sp.Symbol) else results, {"exchange", *stated})
+    integrand = results[0] if isinstance(theta, sp.Symbol) else results
+    return J.with_integrand(integrand, {"exchange", *stated}, noise)
 
 
-def _derivative(F: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
+def parameter_derivative(F: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
     """∂F/∂symbol almost everywhere: the continuity check has dealt with the rest.
 
     Every symbol counts as real here, or SymPy would differentiate |x| into real and
@@ -322,7 +430,7 @@ _JUMPS = (sp.Heaviside, sp.sign, sp.floor, sp.ceiling)
 _BY_HAND = "Integrate over the jump by hand, or smooth it and measure the bias"
 
 
-def _require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bool) -> None:
+def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bool) -> None:
     """Refuse a jump of the integrand that the derivative would miss.
 
     A jump matters where the derivative moves x across it (pathwise) or moves the jump

@@ -163,10 +163,16 @@ class Expectation(sp.Expr):
         """The inverse of :meth:`to_plain`."""
         return sp.sympify(expression).xreplace({each.symbol: each.variable for each in self.laws})
 
-    def with_integrand(self, plain, assumptions: Iterable[str] = ()) -> Expectation:
-        """The same variables with another integrand (or a list of them), given in plain symbols."""
-        plain = sp.ImmutableMatrix(plain) if isinstance(plain, list) else plain
-        return Expectation(self.to_random(plain), self.variables, (*self.assumptions_made, *assumptions))
+    def with_integrand(self, plain, assumptions: Iterable[str] = (), noise: Iterable[RandomSymbol] = ()) -> Expectation:
+        """The same variables with another integrand (or a list of them), given in plain symbols.
+
+        ``noise`` are further variables. With them, a variable that the new integrand no longer
+        holds is not drawn any more.
+        """
+        integrand = self.to_random(sp.ImmutableMatrix(plain) if isinstance(plain, list) else plain)
+        noise = tuple(noise)
+        variables = [v for v in self.variables if not noise or integrand.has(v)]
+        return Expectation(integrand, (*variables, *noise), (*self.assumptions_made, *assumptions))
 
     # --- SymPy --------------------------------------------------------------------
 

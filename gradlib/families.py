@@ -23,8 +23,10 @@ import scipy  # scipy.stats, slow to import, is loaded at its first use
 import sympy as sp
 from sympy.core.symbol import Str
 from sympy.stats import crv_types, drv_types, frv_types
+from sympy.stats.crv import SingleContinuousPSpace
 from sympy.stats.crv_types import ContinuousDistributionHandmade
-from sympy.stats.frv import SingleFiniteDistribution
+from sympy.stats.drv import SingleDiscretePSpace
+from sympy.stats.frv import SingleFiniteDistribution, SingleFinitePSpace
 from sympy.stats.rv import RandomSymbol, random_symbols
 
 from gradlib.normals import standard_normal
@@ -200,6 +202,15 @@ FAMILIES: dict[type, Family] = {
         lambda e, s: s * e,
         lambda s: _C.RayleighDistribution(1),
         quantile=lambda u: np.sqrt(-2 * np.log1p(-u)),
+    ),
+    _C.MaxwellDistribution: Family(
+        (("a", POSITIVE),),
+        _named("Maxwell"),
+        lambda a: scipy.stats.maxwell(scale=a),
+        lambda rng, size, out=None: np.sqrt(rng.chisquare(3, size)),
+        lambda e, a: a * e,
+        lambda a: _C.MaxwellDistribution(1),
+        quantile=lambda u: np.sqrt(2 * scipy.special.gammaincinv(1.5, u)),
     ),
     _C.CauchyDistribution: Family(
         (("x0", REAL), ("gamma", POSITIVE)),
@@ -465,6 +476,16 @@ def law(variable: RandomSymbol) -> Law:
     if any(random_symbols(sp.sympify(a)) for a in distribution.args if isinstance(a, sp.Expr)):
         raise NotImplementedError(f"the parameters of {variable} are random themselves: only independent variables are supported")
     return Law(variable, sp.Symbol(str(variable.symbol), real=True), distribution)
+
+
+def named(distribution: sp.Basic, name: str) -> RandomSymbol:
+    """A random symbol of this law and name."""
+    symbol = sp.Symbol(name, real=True)
+    if isinstance(distribution, SingleFiniteDistribution):
+        return SingleFinitePSpace(symbol, distribution).value
+    if isinstance(distribution, drv_types.SingleDiscreteDistribution):
+        return SingleDiscretePSpace(symbol, distribution).value
+    return SingleContinuousPSpace(symbol, distribution).value
 
 
 def _inside_support(pdf: sp.Expr) -> sp.Expr:

@@ -15,6 +15,7 @@ import numpy as np
 import sympy as sp
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 
+from gradlib.comparison import Comparison
 from gradlib.estimators import reparameterize
 from gradlib.expectation import Expectation, dependence, latex
 from gradlib.montecarlo import estimate
@@ -453,4 +454,22 @@ def speed_ratios(rows: Sequence[Mapping]):
     axis.invert_yaxis()
     axis.set_xlabel("time of the peer / time of gradlib")
     axis.legend(loc="lower center", bbox_to_anchor=(0.3, 1), ncols=len(peers), fontsize=8, frameon=False)
+    return figure
+
+
+def comparison(table: Comparison):
+    """A :class:`gradlib.Comparison`: work (variance × cost) of the sound estimators, and measured values against the truth."""
+    rows = [row for row in table.sound if np.isfinite(row.work)][::-1]
+    figure, (left, right) = panels(2, height=0.42 * len(rows) + 1.4)
+    heights = range(len(rows))
+    left.barh(heights, [row.work for row in rows], color=[SCORE if "score function" in row.name else PATH for row in rows], height=0.6)
+    left.set_yticks(heights, [row.name for row in rows])
+    if min((row.work for row in rows), default=0) > 0:
+        left.set_xscale("log")
+    left.set_xlabel("variance × cost")
+    right.axvline(table.truth, color=TRUTH)
+    for height, row in zip(heights, rows):
+        right.errorbar(row.measured.value, height, xerr=2 * row.measured.stderr, fmt="o", color="black", capsize=3, markersize=4)
+    right.set_yticks(heights, [""] * len(rows))
+    right.set_xlabel("measured, ± 2 standard errors; line: exact")
     return figure

@@ -53,12 +53,14 @@ class Kernel:
         components: their number.
         rows: the number of scratch rows of ``work``.
         chunk: how many draws at a time keep the rows in cache.
+        operations: arithmetic operations and function calls for one draw.
     """
 
     source: str
     components: int
     rows: int
     chunk: int
+    operations: int
 
     def bind(self, parameters: Sequence[float], functions: Mapping[str, Callable] | None = None):
         """Give the parameters their values.
@@ -427,7 +429,7 @@ class _Program:
         chunk = LONGEST
         while chunk > SHORTEST and 8 * chunk * (places.rows + len(self.draws)) > CACHE:
             chunk //= 2
-        return Kernel("\n".join(source), len(roots), places.rows, chunk)
+        return Kernel("\n".join(source), len(roots), places.rows, chunk, sum(map(_operations, code)))
 
     def with_sinks(self, code: list, roots: Sequence[tuple[sp.Expr, _Array | None]]) -> list:
         """Each component goes to its sink right after the instruction that makes it."""
@@ -542,6 +544,20 @@ def _maps(code: list) -> list:
             mapped = _Map(calls[0].ufunc, results, tuple(call.result for call in calls))
             code = [each for each in [*code[:at], mapped, *code[at:]] if each not in calls]
     return code
+
+
+def _operations(instruction) -> int:
+    """How many operations for one draw; SymPy's own text counts by the functions that it calls."""
+    match instruction:
+        case _Sink() | _Call("ones", _, _):
+            return 0
+        case _Product(sums):
+            return sum(2 * len(each.terms) + (each.constant != 0) - 1 for each in sums)
+        case _Map(_, inputs, _):
+            return len(inputs)
+        case _Other(text, _, _):
+            return 1 + sum(text.count(mark) for mark in ("numpy.", "scipy.", " + ", " - ", "*", "/"))
+    return 1
 
 
 def _results(instruction) -> tuple[_Array, ...]:

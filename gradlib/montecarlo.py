@@ -291,6 +291,28 @@ def monte_carlo(
     return _run(_Draws(draw), Plan.of(samples, stderr, "plain", block), rng, executor, progress, None)
 
 
+def cost(J: Expectation, at: Mapping | None = None, *, functions: Mapping | None = None) -> int:
+    """What one draw costs: operations of the compiled kernel, and one for each variable that is drawn.
+
+    An operation is an addition, a multiplication or the call of a function. It is a plain count, the
+    same on every machine; it is not proportional to time.
+
+    Args:
+        J: an expectation.
+        at: the value of every parameter.
+        functions: as in :func:`estimate`; a call of a black box counts as one operation.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> from gradlib.montecarlo import cost
+        >>> cost(gl.Expectation(sp.exp(Normal("X", 0, 1))))
+        2
+    """
+    integrand = _integrand([bind(J, at, functions)], "plain")
+    return integrand.kernel.operations + len(J.variables)
+
+
 # --- what is averaged --------------------------------------------------------------------
 
 

@@ -113,15 +113,23 @@ def variance(J: Expectation, at: Mapping | None = None, *, functions: Mapping | 
         4.0
     """
     oracle = _Oracle(bind(J, at, functions))
-    variances = []
-    for component in oracle.components:
+    return _shaped(J, [oracle.variance(component, oracle.mean(component)) for component in oracle.components])
+
+
+def moments(J: Expectation, at: Mapping | None = None) -> tuple[float, float]:
+    """Mean and variance of a scalar expectation: infinite where the variance diverges, NaN where the tolerance is not reached."""
+    oracle = _Oracle(bind(J, at, None))
+    (component,) = oracle.components
+    found = [np.nan, np.nan]
+    try:
         mean = oracle.mean(component)
-        try:
-            # Around the mean, so that no digits cancel.
-            variances.append(oracle.mean((component - sp.Float(mean, 30)) ** 2))
-        except DivergentExpectation as error:
-            raise DivergentExpectation(f"the variance is infinite: {error}") from None
-    return _shaped(J, variances)
+        found[0] = float(mean)
+        found[1] = float(oracle.variance(component, mean))
+    except DivergentExpectation:
+        found[1] = np.inf
+    except QuadratureError:
+        pass
+    return found[0], found[1]
 
 
 def _shaped(J: Expectation, values: list) -> float | np.ndarray:
@@ -148,9 +156,9 @@ class _Oracle:
         """E[expression], one variable at a time where it factorizes."""
         names = [x for x in self.laws if expression.has(x)]
         if not names:
-            return mp.mpf(expression)
+            return _number(expression)
         if len(names) == 1:
-            return self._mean_in(names[0], expression)
+            return self._mean_in(*self._first_copy(names[0], expression))
         # A discrete variable is summed symbolically where its table is finite: the rest then simplifies.
         for x in names:
             if self.laws[x].is_finite:
@@ -163,9 +171,21 @@ class _Oracle:
                 return self._nested(names, expression)
             product = mp.mpf(1)
             for x, factor in groups:
-                product *= self._mean_in(x, factor) if x is not None else mp.mpf(factor)
+                product *= self._mean_in(*self._first_copy(x, factor)) if x is not None else _number(factor)
             total += product
         return total
+
+    def variance(self, component: sp.Expr, mean: mp.mpf) -> mp.mpf:
+        """Around the mean, so that no digits cancel."""
+        try:
+            return self.mean((component - sp.Float(mean, 30)) ** 2)
+        except DivergentExpectation as error:
+            raise DivergentExpectation(f"the variance is infinite: {error}") from None
+
+    def _first_copy(self, x: sp.Symbol, expression: sp.Expr) -> tuple[sp.Symbol, sp.Expr]:
+        """Independent copies have the same means: they are computed once."""
+        first = next(y for y, each in self.laws.items() if each.distribution == self.laws[x].distribution)
+        return first, expression.xreplace({x: first})
 
     def _kernel(self, arguments: list[sp.Symbol], expression: sp.Expr) -> Callable:
         expression = expression.replace(
@@ -179,6 +199,24 @@ class _Oracle:
         # Dummies instead of the user's names, which may be lambda, None or exp.
         dummies = {argument: sp.Dummy() for argument in arguments}
         return sp.lambdify(list(dummies.values()), expression.xreplace(dummies), modules=[velocities, *self.modules])
+
+    @staticmethod
+    def _arrays(names: list[sp.Symbol], integrand: sp.Expr) -> Callable | None:
+        """The integrand on a grid, in double precision: enough for 1e-8. ``None`` where SciPy has no name for it."""
+        dummies = {name: sp.Dummy() for name in names}
+        try:
+            f = sp.lambdify(list(dummies.values()), integrand.xreplace(dummies), "scipy")
+            with np.errstate(all="ignore"):
+                if not np.isfinite(f(np.array([0.3]), np.array([0.4]))).all():
+                    return None
+        except (NameError, TypeError, NotImplementedError, ValueError):
+            return None
+
+        def values(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+            with np.errstate(all="ignore"):
+                return np.broadcast_to(f(x[:, None], y[None, :]), (len(x), len(y)))
+
+        return values
 
     def _probabilities(self, x: sp.Symbol):
         each = self.laws[x]
@@ -257,12 +295,14 @@ class _Oracle:
                 )
             pdf = self._kernel([outer], self.laws[outer].density.xreplace(self.values))
             return _sum(lambda k: self.mean(expression.subs(outer, int(k))), pdf, self.laws[outer], _name(expression))
-        x, y = names
-        f = self._kernel([x, y], expression * (self.laws[x].density * self.laws[y].density).xreplace(self.values))
+        integrand = expression * (self.laws[names[0]].density * self.laws[names[1]].density).xreplace(self.values)
+        f = None if self.has_black_box or integrand.atoms(Velocity) else self._arrays(names, integrand)
+        g = self._kernel(names, integrand)
         results = []
         for order in (20, 24):
-            nodes_x, nodes_y = (_panels(self._quantiles(self.laws[name], (1e-17, 1e-6, 0.02, 0.5)), order) for name in names)
-            results.append(mp.fsum(wx * wy * f(tx, ty) for tx, wx in nodes_x for ty, wy in nodes_y))
+            (x, wx), (y, wy) = (_panels(self._quantiles(self.laws[name], (1e-17, 1e-6, 0.02, 0.5)), order) for name in names)
+            values = f(x, y) if f else np.array([[float(g(mp.mpf(a), mp.mpf(b))) for b in y] for a in x])
+            results.append(mp.mpf(float(wx @ values @ wy)))
         if abs(results[1] - results[0]) > 1e-8 * max(1, abs(results[1])):
             raise QuadratureError(
                 f"the two-dimensional quadrature of {_name(expression)} did not converge "
@@ -276,14 +316,21 @@ def _name(expression: sp.Expr) -> str:
     return str(expression.xreplace({f: sp.Float(f, 6) for f in expression.atoms(sp.Float)}))
 
 
+def _number(expression: sp.Expr) -> mp.mpf:
+    """An expression without variables, such as sqrt(2/pi)."""
+    return mp.mpf(expression if expression.is_Float or expression.is_Integer else expression.evalf(30))
+
+
 def _mpf(number: sp.Expr) -> mp.mpf:
     return {sp.oo: mp.inf, -sp.oo: -mp.inf}.get(number) or mp.mpf(number)
 
 
-def _panels(edges: list[mp.mpf], order: int) -> list[tuple[mp.mpf, mp.mpf]]:
+def _panels(edges: list[mp.mpf], order: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss–Legendre nodes and weights on each interval between neighbouring edges."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
-    return [((b - a) / 2 * u + (a + b) / 2, (b - a) / 2 * w) for a, b in zip(edges, edges[1:]) for u, w in zip(nodes, weights)]
+    ends = np.array(edges, float)
+    half, middle = np.diff(ends)[:, None] / 2, (ends[1:] + ends[:-1])[:, None] / 2
+    return (half * nodes + middle).ravel(), (half * weights).ravel()
 
 
 def _alternating_tail(h, start: mp.mpf, half_period: mp.mpf, terms: int = 40) -> tuple[mp.mpf, mp.mpf]:

@@ -50,6 +50,7 @@ CASES = {
     "Uniform": case(st.Uniform("X", lo, hi), {lo: -0.4, hi: 1.7}, scored=(), exponential=True),
     "Pareto": case(st.Pareto("X", sigma, k), {sigma: 1.2, k: 9.5}, scored=(k,), moments=9.5),
     "Rayleigh": case(st.Rayleigh("X", sigma), {sigma: 1.2}, exponential=True),
+    "Maxwell": case(st.Maxwell("X", sigma), {sigma: 1.2}, exponential=True),
     "Cauchy": case(st.Cauchy("X", mu, sigma), {mu: 0.3, sigma: 1.2}, moments=1),
     "Poisson": case(st.Poisson("X", sigma), {sigma: 1.7}, exponential=True),
     "Geometric": case(st.Geometric("X", p), {p: 0.45}, exponential=True),

@@ -1,0 +1,692 @@
+r"""Everything that lowers the variance of an estimator, as rules from an expectation to an expectation.
+
+A rule changes what is averaged and not its mean. What it does to the variance is for
+:func:`gradlib.variance` to say: none of these rules lowers it always, except summing
+(:func:`rao_blackwell`) and the optimal coefficients.
+
+Sources: Glasserman (2003), *Monte Carlo methods in financial engineering*, chapter 4; Greensmith, Bartlett and
+Baxter (2004), *Variance reduction techniques for gradient estimates in reinforcement learning*.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import sympy as sp
+from sympy.stats.rv import RandomSymbol, random_symbols
+
+from gradlib.binding import bind
+from gradlib.estimators import (
+    UnsoundEstimator,
+    batch_size,
+    copies,
+    each_parameter,
+    parameter_derivative,
+    pathwise,
+    reparameterize,
+    score_function,
+    total_score,
+)
+from gradlib.expectation import Expectation
+from gradlib.families import Law
+from gradlib.oracle import exact
+
+# --- baselines ---------------------------------------------------------------------------
+
+
+def optimal_baseline(
+    J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], at: Mapping, *, functions: Mapping | None = None
+) -> float | np.ndarray:
+    r"""The constant baseline with the smallest variance, from the oracle.
+
+    .. math:: b^* = \frac{\mathbb{E}[G\, s]}{\mathbb{E}[s^2]}, \qquad s = \partial_\theta \log p_\theta(x),
+              \quad G = \partial_\theta F_\theta(x) + F_\theta(x)\, s
+
+    The variance of :math:`G - b\,s` is a parabola in b, because s has mean zero; :math:`b^*` is its
+    lowest point. It is in general not the mean of F.
+
+    Args:
+        J: a scalar expectation.
+        theta: a parameter, or a sequence of d parameters.
+        at: the value of every parameter.
+        functions: as in :func:`gradlib.exact`.
+
+    Returns:
+        A number, or an array of shape ``(d,)``: the baselines for :func:`gradlib.score_function`.
+
+    Raises:
+        UnsoundEstimator, ValueError: as :func:`gradlib.score_function`; also where the score is 0.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> mu = sp.Symbol("mu", real=True)
+        >>> J = gl.Expectation(Normal("X", mu, 1) ** 2)
+        >>> b = gl.optimal_baseline(J, mu, {mu: 1})
+        >>> round(b, 9)
+        4.0
+        >>> round(gl.variance(gl.score_function(J, mu, baseline=b), {mu: 1}), 9)
+        14.0
+
+    References:
+        Weaver and Tao (2001), *The optimal reward baseline for gradient-based reinforcement learning*.
+    """
+    S = score_function(J, theta)
+    thetas = [theta] if isinstance(theta, sp.Symbol) else list(theta)
+    best = []
+    for G, each in zip(S.components, thetas):
+        s = total_score(J, each)
+        if s == 0:
+            raise ValueError(f"{each} moves no density, so there is no score and no baseline to choose")
+        best.append(_coefficients(J.with_integrand(J.to_plain(G)), [s], at, functions)[0])
+    return float(best[0]) if isinstance(theta, sp.Symbol) else np.array(best)
+
+
+# --- control variates --------------------------------------------------------------------
+
+
+def control_variate(
+    G: Expectation,
+    control: sp.Expr | Sequence[sp.Expr],
+    coefficient="optimal",
+    *,
+    mean: sp.Expr | float | Sequence | None = None,
+    at: Mapping | None = None,
+    batch: int | None = None,
+    functions: Mapping | None = None,
+) -> Expectation:
+    r"""Subtract a multiple of something whose mean is known.
+
+    .. math:: \mathbb{E}[G] = \mathbb{E}[G - c\,(h - \mathbb{E}[h])]
+
+    Args:
+        G: an expectation; of several components each has its own coefficients.
+        control: the control variate h, an expression in G's random variables, or a sequence of them.
+        coefficient: c. A number or an expression in parameters (for several controls a sequence,
+            for several components of G a sequence of them); or one of
+
+            * ``"optimal"``: the c of smallest variance, from the oracle (needs ``at``);
+            * ``"cross-fitted"``: in a batch of 2m draws, c for the first m is fitted on the last m
+              and the other way round. Unbiased, since no draw helps to choose its own c. One control.
+            * ``"same draws"``: c is fitted on the batch that it is used on. **Biased**, by a term
+              that falls like 1/batch; for comparison. One control.
+        mean: E[h], one for each control. Where it is not given, the oracle computes it (needs ``at``).
+            Where both are given, they are compared.
+        at: the value of every parameter, for the oracle.
+        batch: the number of draws in a batch, for the fitted coefficients: even, and at least 6 for
+            ``"cross-fitted"`` (with fewer, a fitted c may have an infinite variance).
+        functions: as in :func:`gradlib.exact`.
+
+    Returns:
+        An :class:`Expectation` with the mean of G (but for ``"same draws"``); over copies of G's
+        variables where there is a batch.
+
+    Raises:
+        ValueError: for a mean that is not that of h, missing ``at``, a wrong number of coefficients,
+            or controls of which one is a combination of others.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> mu = sp.Symbol("mu", real=True)
+        >>> X = Normal("X", mu, 1)
+        >>> G = gl.score_function(gl.Expectation(sp.exp(X)), mu)
+        >>> at = {mu: 0}
+        >>> controlled = gl.control_variate(G, [X - mu, (X - mu) ** 2], at=at)
+        >>> round(gl.exact(G, at) - gl.exact(controlled, at), 9)
+        0.0
+        >>> round(gl.variance(G, at), 2), round(gl.variance(controlled, at), 2)
+        (34.23, 11.12)
+
+    References:
+        Lavenberg and Welch (1981), *A perspective on the use of control variables to increase the
+        efficiency of Monte Carlo simulations*.
+    """
+    _require_expectation(G)
+    controls = [G.to_plain(sp.sympify(h)) for h in (control if isinstance(control, (list, tuple)) else [control])]
+    if not controls:
+        raise ValueError("give at least one control variate")
+    for h in controls:
+        foreign = random_symbols(h)
+        if foreign:
+            raise ValueError(f"the control variate {h} holds {', '.join(map(str, foreign))}, which the expectation does not draw")
+    means = _means(G, controls, mean, at, functions)
+    centred = [h - m for h, m in zip(controls, means)]
+    if coefficient in ("cross-fitted", "same draws"):
+        return _fitted(G, centred, coefficient, batch)
+    if batch is not None:
+        raise ValueError('batch= belongs to coefficient="cross-fitted" and "same draws"')
+    if isinstance(coefficient, str):
+        if coefficient != "optimal":
+            raise ValueError(f'coefficient takes numbers, "optimal", "cross-fitted" or "same draws"; got {coefficient!r}')
+        if at is None:
+            raise ValueError('coefficient="optimal" asks the oracle: give at={symbol: number}')
+        rows = [_coefficients(G.with_integrand(G.to_plain(g)), centred, at, functions) for g in G.components]
+    else:
+        rows = _given(coefficient, len(G.components), len(controls))
+    results = [G.to_plain(g) - sum(c * h for c, h in zip(row, centred)) for g, row in zip(G.components, rows)]
+    return G.with_integrand(results if G.is_vector else results[0])
+
+
+def optimal_coefficients(
+    G: Expectation, control: sp.Expr | Sequence[sp.Expr], at: Mapping, *, functions: Mapping | None = None
+) -> np.ndarray:
+    r"""The coefficients of smallest variance, from the oracle.
+
+    .. math:: c^* = \operatorname{Cov}[h]^{-1} \operatorname{Cov}[h, G]
+
+    Args:
+        G: a scalar expectation.
+        control: the control variate h, or a sequence of m of them.
+        at: the value of every parameter.
+        functions: as in :func:`gradlib.exact`.
+
+    Returns:
+        An array of shape ``(m,)``.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> X = Normal("X", 0, 1)
+        >>> gl.optimal_coefficients(gl.Expectation(3 * X + X**2), X, {}).round(9)
+        array([3.])
+    """
+    _require_expectation(G)
+    controls = [G.to_plain(sp.sympify(h)) for h in (control if isinstance(control, (list, tuple)) else [control])]
+    means = _means(G, controls, None, at, functions)
+    return np.array(_coefficients(G, [h - m for h, m in zip(controls, means)], at, functions))
+
+
+def _means(G: Expectation, controls: list[sp.Expr], given, at, functions) -> list[sp.Expr]:
+    if given is None and at is None:
+        raise ValueError("the control variate's mean must be known: give mean=, or at={symbol: number} for the oracle")
+    if given is not None:
+        given = [sp.sympify(m) for m in (given if isinstance(given, (list, tuple)) else [given])]
+        if len(given) != len(controls):
+            raise ValueError(f"{len(given)} means for {len(controls)} control variates")
+    if at is None:
+        return given
+    found = [_mean(G, h, at, functions) for h in controls]
+    if given is None:
+        return [sp.Float(m, 17) for m in found]
+    values = {s: sp.Float(v, 17) for s, v in at.items()}
+    for h, claimed, m in zip(controls, given, found):
+        if abs(float(claimed.xreplace(values)) - m) > 1e-8 * (1 + abs(m)):
+            raise ValueError(f"the mean of {h} is {m:.6g} here, and not {float(claimed.xreplace(values)):.6g}: a wrong mean would bias the estimate")
+    return given
+
+
+def _mean(G: Expectation, plain: sp.Expr, at: Mapping, functions: Mapping | None) -> float:
+    """E[plain], where ``at`` and ``functions`` may hold more than this expression needs."""
+    H = G.with_integrand(plain)
+    here = {s: v for s, v in at.items() if s in H.parameters} if at.keys() <= G.parameters | H.parameters else at
+    names = {f.func.__name__ for f in plain.atoms(sp.core.function.AppliedUndef)}
+    known = {k: f for k, f in (functions or {}).items() if (k.expr.func if isinstance(k, sp.Derivative) else k).__name__ in names}
+    return exact(H, here, functions=known or None)
+
+
+def _coefficients(G: Expectation, centred: list[sp.Expr], at: Mapping, functions: Mapping | None) -> list[float]:
+    """Solve E[h hᵀ] c = E[h G] for controls of mean zero."""
+    g, m = G.plain, len(centred)
+    matrix = np.array([[_mean(G, a * b, at, functions) if j <= i else 0.0 for j, b in enumerate(centred)] for i, a in enumerate(centred)])
+    matrix = matrix + np.tril(matrix, -1).T
+    right = np.array([_mean(G, g * h, at, functions) for h in centred])
+    if np.any(np.diag(matrix) <= 0) or m > 1 and np.linalg.cond(matrix / np.sqrt(np.outer(np.diag(matrix), np.diag(matrix)))) > 1e12:
+        raise ValueError("the control variates do not vary, or one is a combination of the others: leave it out")
+    return [float(c) for c in np.linalg.solve(matrix, right)]
+
+
+def _given(coefficient, components: int, controls: int) -> list[list[sp.Expr]]:
+    """The caller's coefficients as a row for each component."""
+    values = np.array(coefficient, dtype=object)
+    if values.ndim == 0:
+        values = np.full((components, controls), values.item(), dtype=object) if controls == 1 else values
+    elif values.ndim == 1 and controls == 1 and len(values) == components:
+        values = values.reshape(components, 1)
+    elif values.ndim == 1 and len(values) == controls:
+        values = np.tile(values, (components, 1))
+    if values.shape != (components, controls):
+        raise ValueError(f"{components} components and {controls} control variates need coefficients of shape ({components}, {controls})")
+    return [[sp.sympify(c) for c in row] for row in values]
+
+
+def _fitted(G: Expectation, centred: list[sp.Expr], how: str, batch) -> Expectation:
+    """A batch of copies whose coefficient is the regression of G on h in other copies, or in the same."""
+    if len(centred) > 1:
+        raise ValueError(f'coefficient="{how}" takes one control variate; combine several with coefficients of your own')
+    n = batch_size(batch, 6 if how == "cross-fitted" else 2)
+    if how == "cross-fitted" and n % 2:
+        raise ValueError(f"a batch for cross-fitting has two halves: its size must be even, got {n}")
+    each_copy = copies(G, n)
+    h = [centred[0].xreplace(copy) for copy in each_copy]
+
+    def component(g: sp.Expr) -> sp.Expr:
+        values = [g.xreplace(copy) for copy in each_copy]
+
+        def slope(part: range) -> sp.Expr:
+            return sum(values[i] * h[i] for i in part) / sum(h[i] ** 2 for i in part)
+
+        if how == "same draws":
+            c = slope(range(n))
+            return sum(values[i] - c * h[i] for i in range(n)) / n
+        halves = range(n // 2), range(n // 2, n)
+        cs = slope(halves[1]), slope(halves[0])
+        return sum(values[i] - c * h[i] for half, c in zip(halves, cs) for i in half) / n
+
+    results = [component(G.to_plain(g)) for g in G.components]
+    variables = [v for copy in each_copy for v in copy.values()]
+    return Expectation(results if G.is_vector else results[0], variables, G.assumptions_made)
+
+
+def delta_method(
+    J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], at: Mapping, *, order: int = 2, assume: str | Iterable[str] = ()
+) -> Expectation:
+    r"""The score-function estimator with F's Taylor polynomial as control variate.
+
+    .. math:: \mathbb{E}[\nabla_\theta F + (F - T)\,\nabla_\theta \log p] + \nabla_\theta \mathbb{E}[T],
+              \qquad T(x) = \sum_{k \le K} \tfrac{1}{k!} F^{(k)}(m)\,(x - m)^k
+
+    T is expanded around the mean m of x at the parameters' values ``at``; its coefficients and m are
+    constants and not differentiated. The gradient of its mean is the oracle's. One variable.
+
+    Args:
+        J: a scalar expectation over one continuous variable.
+        theta: a parameter, or a sequence of d parameters.
+        at: the value of every parameter: the expansion and the result hold there only.
+        order: K, 0 to 4.
+        assume: as in :func:`gradlib.score_function`.
+
+    Returns:
+        An :class:`Expectation` with the mean of the gradient *at these parameters*.
+
+    Raises:
+        ValueError: for several variables, a discrete one, or an order out of range.
+        UnsoundEstimator: where F is not smooth at m; otherwise as :func:`gradlib.score_function`.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> mu = sp.Symbol("mu", real=True)
+        >>> J, at = gl.Expectation(sp.cos(Normal("X", mu, sp.Rational(1, 2)))), {mu: 1}
+        >>> plain, delta = gl.score_function(J, mu), gl.delta_method(J, mu, at)
+        >>> round(gl.exact(plain, at) - gl.exact(delta, at), 9)
+        0.0
+        >>> round(gl.variance(plain, at), 2), round(gl.variance(delta, at), 4)
+        (1.45, 0.1)
+
+    References:
+        Paisley, Blei and Jordan (2012), *Variational Bayesian inference with stochastic search*.
+    """
+    S = score_function(J, theta, assume=assume)
+    if len(J.laws) != 1 or J.laws[0].is_discrete or J.laws[0].is_abstract:
+        raise ValueError("the delta method is for one continuous variable: its Taylor polynomial is in that variable")
+    if isinstance(order, bool) or not isinstance(order, numbers.Integral) or not 0 <= order <= 4:
+        raise ValueError(f"order must be a whole number from 0 to 4, got {order!r}")
+    bound = bind(J, at, None)
+    x, values = J.laws[0].symbol, {s: sp.Float(v, 17) for s, v in bound.at.items()}
+    m = sp.Float(_mean(J, x, at, None), 17)
+    T, F = sp.S.Zero, J.plain.xreplace(values)
+    for k in range(order + 1):
+        c = sp.diff(F, x, k).subs(x, m).evalf(17) / sp.factorial(k)
+        if not (c.is_number and c.is_finite and c.is_real):
+            raise UnsoundEstimator(f"delta_method: the derivative of order {k} of {J.plain} at {x} = {m:.6g} is {c}: lower the order, or use another control variate")
+        T += c * (x - m) ** k
+    slopes = exact(score_function(J.with_integrand(T), theta, assume=assume), {s: v for s, v in at.items() if s in J.with_integrand(T).parameters})
+    thetas = [theta] if isinstance(theta, sp.Symbol) else list(theta)
+    results = [
+        S.to_plain(g) - T * total_score(J, each) + sp.Float(slope, 17) for g, each, slope in zip(S.components, thetas, np.atleast_1d(slopes))
+    ]
+    return S.with_integrand(results if S.is_vector else results[0])
+
+
+# --- summing, and dropping what has mean zero --------------------------------------------
+
+
+def rao_blackwell(G: Expectation, *variables: RandomSymbol) -> Expectation:
+    r"""Replace finite variables by the sum over their values.
+
+    .. math:: \mathbb{E}[G(x, z)] = \mathbb{E}_x\Bigl[\sum_z p(z)\, G(x, z)\Bigr]
+
+    The variance cannot rise: it falls by the mean of the conditional variance. The cost is
+    one evaluation for each value (for each combination, where there are several variables).
+
+    Args:
+        G: an expectation.
+        variables: the random symbols to sum over; all finite ones if none is named.
+
+    Returns:
+        An :class:`Expectation` over the others. If none is left, its integrand is a number and
+        the last variable stands in for them.
+
+    Raises:
+        ValueError: for a variable that G does not have, or one with infinitely many values.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Bernoulli
+        >>> p = sp.Symbol("p", positive=True)
+        >>> B = Bernoulli("B", p)
+        >>> gl.rao_blackwell(gl.score_function(gl.Expectation((B - 3) ** 2), p), B)
+        E[-5], B ~ Bernoulli(p)
+
+    References:
+        Casella and Robert (1996), *Rao-Blackwellisation of sampling schemes*. Titsias and
+        Lázaro-Gredilla (2015), *Local expectation gradients for black box variational inference*.
+    """
+    _require_expectation(G)
+    if not variables:
+        variables = tuple(each.variable for each in G.laws if each.is_finite)
+        if not variables:
+            raise ValueError("no variable of this expectation takes finitely many values: there is nothing to sum over")
+    laws = {each.variable: each for each in G.laws}
+    for variable in variables:
+        if variable not in laws:
+            raise ValueError(f"{variable} is no variable of this expectation")
+        if not laws[variable].is_finite:
+            raise ValueError(f"{variable} ~ {laws[variable].name} takes infinitely many values: it cannot be summed over")
+    results = [G.to_plain(g) for g in G.components]
+    for variable in variables:
+        results = [_summed(g, laws[variable]) for g in results]
+    left = [v for v in G.variables if v not in variables] or [variables[-1]]
+    integrand = G.to_random(sp.ImmutableMatrix(results) if G.is_vector else results[0])
+    return Expectation(integrand, left, G.assumptions_made)
+
+
+def _summed(g: sp.Expr, each: Law) -> sp.Expr:
+    """Σ p(z) g(z). A term (score) p(z) is a derivative of p(z), finite where p(z) is 0."""
+    x = each.symbol
+    if each.family is None:
+        table = each.table
+    else:
+        (*_, n), p = ((1,), each.parameters[0]) if len(each.parameters) == 1 else ((each.parameters[0],), each.parameters[1])
+        if not sp.sympify(n).is_Integer:
+            raise ValueError(f"{each.variable} takes a symbolic number of values, {n} + 1: give n a number")
+        table = {sp.Integer(k): sp.binomial(n, k) * p**k * (1 - p) ** (n - k) for k in range(int(n) + 1)}
+    return sp.Add(*(sp.expand(sp.cancel(q * g.subs(x, value))) for value, q in table.items())) if g.has(x) else g
+
+
+def sticking_the_landing(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, assume: str | Iterable[str] = ()) -> Expectation:
+    r"""The pathwise estimator without its direct term, where that is a multiple of the score.
+
+    .. math:: \nabla_\theta F_\theta(x) = a\, \nabla_\theta \log p_\theta(x) \;\Rightarrow\;
+              \mathbb{E}[\nabla_\theta F_\theta] = 0
+
+    So it is in variational inference, where F = log p(x, data) − log q_θ(x) and a = −1. With q equal to
+    the posterior what remains is 0 in every draw.
+
+    Args:
+        J: a scalar expectation with θ in both places.
+        theta: a parameter, or a sequence of d parameters.
+        assume: as in :func:`gradlib.pathwise`.
+
+    Returns:
+        The gradient as an :class:`Expectation`.
+
+    Raises:
+        UnsoundEstimator: if the direct term is not a constant times the score; otherwise as
+            :func:`gradlib.pathwise` and :func:`gradlib.score_function`.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> mu = sp.Symbol("mu", real=True)
+        >>> X = Normal("X", mu, 1)
+        >>> elbo = gl.Expectation(-X**2 / 2 + (X - mu) ** 2 / 2)
+        >>> gl.sticking_the_landing(elbo, mu)
+        E[-mu], X ~ Normal(mu, 1)
+
+    References:
+        Roeder, Wu and Duvenaud (2017), *Sticking the landing: simple, lower-variance gradient
+        estimators for variational inference*.
+    """
+
+    def rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
+        score_function(J, theta, assume=assumed)  # the score has mean zero where this is sound
+        direct, score = parameter_derivative(J.plain, theta), total_score(J, theta)
+        multiple = sp.simplify(direct / score) if score != 0 else sp.nan
+        if direct == 0 or multiple.has(*(each.symbol for each in J.laws)) or not multiple.is_finite:
+            raise UnsoundEstimator(
+                f"sticking_the_landing: the direct term {direct} is not a constant times the score, so its mean need not be zero. Use pathwise"
+            )
+        return sp.simplify(J.to_plain(pathwise(J, theta, assume=assumed).integrand) - direct)
+
+    return each_parameter(J, theta, assume, rule)
+
+
+# --- other draws -------------------------------------------------------------------------
+
+
+def importance(G: Expectation, proposal: Mapping[RandomSymbol, RandomSymbol]) -> Expectation:
+    r"""The same mean from draws of another law (off-policy).
+
+    .. math:: \mathbb{E}_{x \sim p}[G(x)] = \mathbb{E}_{y \sim q}\left[\frac{p(y)}{q(y)}\, G(y)\right]
+
+    Applied to a score-function estimator it is the off-policy gradient. Its variance is finite only if
+    q has mass wherever :math:`p\,G` is large; light tails of q make it infinite.
+
+    Args:
+        G: an expectation, for instance of a gradient.
+        proposal: for each variable to be replaced the random symbol to draw instead.
+
+    Returns:
+        An :class:`Expectation` over the proposal's variables.
+
+    Raises:
+        UnsoundEstimator: if q's support does not cover p's.
+        ValueError: for a variable that G does not have; for a discrete law in the place of a
+            continuous one.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> mu = sp.Symbol("mu", real=True)
+        >>> X, Y = Normal("X", mu, 1), Normal("Y", 0, 2)
+        >>> G = gl.score_function(gl.Expectation(X**2), mu)
+        >>> round(gl.exact(gl.importance(G, {X: Y}), {mu: 1}), 9)
+        2.0
+
+    References:
+        Precup, Sutton and Singh (2000), *Eligibility traces for off-policy policy evaluation*.
+        Owen (2013), *Monte Carlo theory, methods and examples*, chapter 9.
+    """
+    _require_expectation(G)
+    if not isinstance(proposal, Mapping) or not proposal:
+        raise TypeError(f"proposal takes a dictionary {{variable: variable to draw instead}}, got {proposal!r}")
+    laws = {each.variable: each for each in G.laws}
+    swaps, weight = {}, sp.S.One
+    for variable, other in proposal.items():
+        if variable not in laws:
+            raise ValueError(f"{variable} is no variable of this expectation")
+        p, q = laws[variable], Expectation(other).laws[0]
+        if q.variable != other:
+            raise ValueError(f"the proposal for {variable} must be a random symbol, got {other}")
+        if p.is_discrete != q.is_discrete or p.is_abstract or q.is_abstract:
+            raise ValueError(f"{other} ~ {q.name} cannot stand in for {variable} ~ {p.name}: both must be continuous, or both discrete")
+        if p.support.is_subset(q.support) is not True:
+            raise UnsoundEstimator(
+                f"importance: {other} ~ {q.name} lies in {q.support}, which is not known to cover {p.support}, where {variable} ~ {p.name} lies: "
+                "the values that it misses would be lost"
+            )
+        swaps[p.symbol] = q.variable
+        # A density holds its variable's plain symbol.
+        weight *= sp.exp(sp.simplify(p.log_density.xreplace({p.symbol: q.symbol}) - q.log_density)).xreplace({q.symbol: q.variable})
+    variables = [proposal.get(v, v) for v in G.variables]
+    plain = [G.to_plain(g).xreplace(swaps) * weight for g in G.components]
+    integrand = [G.to_random(g) for g in plain]
+    return Expectation(integrand if G.is_vector else integrand[0], variables, G.assumptions_made)
+
+
+def finite_difference(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], step: float) -> Expectation:
+    r"""The central difference with common random numbers. **Biased**, by a term of order step².
+
+    .. math:: \frac{F_{\theta+h}(g_{\theta+h}(\varepsilon)) - F_{\theta-h}(g_{\theta-h}(\varepsilon))}{2h}
+
+    The yardstick for black boxes. Where F is smooth the variance stays bounded as h → 0; where F
+    jumps it grows like 1/h.
+
+    Args:
+        J: a scalar expectation.
+        theta: a parameter, or a sequence of d parameters.
+        step: h > 0.
+
+    Returns:
+        An :class:`Expectation` over the base variables.
+
+    Raises:
+        ValueError: for a step that is not positive.
+        UnsoundEstimator: where θ moves a variable without a base law (:func:`gradlib.difference`
+            uses quantiles instead).
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> mu = sp.Symbol("mu", real=True)
+        >>> J = gl.Expectation(Normal("X", mu, 1) ** 3)
+        >>> round(gl.exact(gl.finite_difference(J, mu, 0.1), {mu: 0}), 9)
+        3.01
+
+    References:
+        Glasserman and Yao (1992), *Some guidelines and guarantees for common random numbers*.
+    """
+    if isinstance(step, bool) or not isinstance(step, (numbers.Real, sp.Number)) or not step > 0 or not np.isfinite(float(step)):
+        raise ValueError(f"step must be a positive number, got {step!r}")
+    h = sp.sympify(step)
+    moved = [each for each in ([theta] if isinstance(theta, sp.Symbol) else theta) if any(each in law.free_symbols for law in J.laws)]
+    base = reparameterize(J, moved) if moved else J
+
+    def rule(base: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
+        F = base.plain
+        return (F.subs(theta, theta + h) - F.subs(theta, theta - h)) / (2 * h)
+
+    return each_parameter(base, theta, (), rule)
+
+
+# --- relaxations of discrete variables ---------------------------------------------------
+
+
+def straight_through(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Expectation:
+    r"""The straight-through estimator for Bernoulli variables. **Biased**, except where F is linear in them.
+
+    .. math:: \mathbb{E}[\nabla_\theta F_\theta(b) + F_\theta'(b)\, \nabla_\theta p_\theta], \qquad b \sim \operatorname{Bernoulli}(p_\theta)
+
+    It treats the draw as if it moved with its probability, and needs F between 0 and 1, where no
+    draw ever lies.
+
+    Args:
+        J: a scalar expectation whose variables that θ moves are Bernoulli.
+        theta: a parameter, or a sequence of d parameters.
+
+    Returns:
+        An :class:`Expectation` whose mean is in general not the gradient.
+
+    Raises:
+        ValueError: if θ moves a variable that is not Bernoulli.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Bernoulli
+        >>> p = sp.Symbol("p", positive=True)
+        >>> J = gl.Expectation((Bernoulli("B", p) - sp.Rational(45, 100)) ** 2)
+        >>> round(gl.exact(gl.straight_through(J, p), {p: 0.3}), 9), round(gl.exact(gl.score_function(J, p), {p: 0.3}), 9)
+        (-0.3, 0.1)
+
+    References:
+        Bengio, Léonard and Courville (2013), *Estimating or propagating gradients through
+        stochastic neurons for conditional computation*.
+    """
+
+    def rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
+        total = parameter_derivative(J.plain, theta)
+        for each in J.laws:
+            if theta in each.free_symbols:
+                if each.name != "Bernoulli":
+                    raise ValueError(f"straight_through is for Bernoulli variables, and {theta} moves {each.variable} ~ {each.name}")
+                total += parameter_derivative(J.plain, each.symbol) * sp.diff(each.parameters[0], theta)
+        return total
+
+    return each_parameter(J, theta, (), rule)
+
+
+def gumbel_softmax(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], temperature: float | sp.Expr) -> Expectation:
+    r"""The pathwise estimator of a relaxed objective (Concrete distribution). **Biased** for the original one.
+
+    A variable with the values v_1, …, v_K and probabilities π_k is replaced by
+
+    .. math:: x_\tau = \sum_k v_k\, \frac{\exp((\log \pi_k + g_k)/\tau)}{\sum_j \exp((\log \pi_j + g_j)/\tau)},
+              \qquad g_k \sim \operatorname{Gumbel}(0, 1)
+
+    which tends to a draw of it as τ → 0. For two values the difference of the two Gumbel
+    variables is Logistic, and one draw serves. A low temperature lowers the bias and raises the variance.
+
+    Args:
+        J: a scalar expectation; every variable that θ moves takes finitely many values.
+        theta: a parameter, or a sequence of d parameters.
+        temperature: τ > 0.
+
+    Returns:
+        An :class:`Expectation` over the noise, whose mean is the gradient of the relaxed objective.
+
+    Raises:
+        ValueError: for a temperature that is not positive, or a variable with infinitely many values.
+        UnsoundEstimator: where F jumps between the values.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Bernoulli
+        >>> p = sp.Symbol("p", positive=True)
+        >>> J = gl.Expectation((Bernoulli("B", p) - sp.Rational(45, 100)) ** 2)
+        >>> relaxed = gl.gumbel_softmax(J, p, 0.5)
+        >>> round(gl.exact(relaxed, {p: 0.3}), 4), round(gl.exact(gl.score_function(J, p), {p: 0.3}), 4)
+        (-0.0366, 0.1)
+
+    References:
+        Maddison, Mnih and Teh (2017), *The Concrete distribution*. Jang, Gu and Poole (2017),
+        *Categorical reparameterization with Gumbel-softmax*.
+    """
+    tau = sp.sympify(temperature)
+    if not tau.is_positive:
+        raise ValueError(f"the temperature must be positive, got {temperature!r}")
+    _require_expectation(J)
+    return pathwise(relax(J, [theta] if isinstance(theta, sp.Symbol) else list(theta), tau), theta)
+
+
+def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectation:
+    """J with Gumbel-softmax variables in the place of the finite ones that the parameters move."""
+    from sympy.stats import crv_types
+
+    from gradlib.families import named
+
+    taken = {s.name for s in J.parameters | {each.symbol for each in J.laws}}
+    swaps, variables = {}, []
+
+    def noise(distribution, name: str) -> RandomSymbol:
+        while name in taken:
+            name += "'"
+        taken.add(name)
+        variables.append(named(distribution, name))
+        return variables[-1]
+
+    for each in J.laws:
+        if not each.free_symbols & set(thetas):
+            variables.append(each.variable)
+            continue
+        if not each.is_finite:
+            raise ValueError(f"gumbel_softmax is for variables with finitely many values, and {each.variable} ~ {each.name} is none")
+        table = each.table
+        if len(table) == 2:
+            (v0, p0), (v1, p1) = table.items()
+            g = noise(crv_types.LogisticDistribution(0, 1), f"g_{each.symbol}")
+            swaps[each.symbol] = v0 + (v1 - v0) / (1 + sp.exp(-(sp.log(p1) - sp.log(p0) + g) / tau))
+        else:
+            logits = [(sp.log(q) + noise(crv_types.GumbelDistribution(1, 0, False), f"g_{each.symbol}{k}")) / tau for k, q in enumerate(table.values())]
+            # Relative to each logit, so that nothing overflows where one of them is large.
+            swaps[each.symbol] = sum(v / sum(sp.exp(other - logit) for other in logits) for v, logit in zip(table, logits))
+    integrand = J.to_random(J.plain.subs(swaps, simultaneous=True))
+    return Expectation(integrand, variables, J.assumptions_made)
+
+
+def _require_expectation(G) -> None:
+    if not isinstance(G, Expectation):
+        raise TypeError(f"expected an Expectation, got {type(G).__name__}: build one with gradlib.Expectation(integrand)")
