@@ -35,11 +35,13 @@ from gradlib.reduction import (
     sticking_the_landing,
     straight_through,
 )
+from gradlib.arrays import ArrayLaw
 from gradlib.comparison import Comparison, compare
 from gradlib.weak import measure_valued
 
 __version__ = "0.1.0"
 __all__ = [
+    "ArrayLaw",
     "Comparison",
     "compare",
     "ASSUMPTIONS",

@@ -32,11 +32,11 @@ from sympy.stats.rv import RandomSymbol, random_symbols
 from gradlib.normals import standard_normal
 
 REAL, POSITIVE, PROBABILITY, COUNT = "real", "positive", "in [0, 1]", "a whole number >= 0"
-_DOMAINS: dict[str, Callable[[float], bool]] = {
+DOMAINS: dict[str, Callable] = {  # on numbers and on arrays
     REAL: np.isfinite,
-    POSITIVE: lambda value: np.isfinite(value) and value > 0,
-    PROBABILITY: lambda value: 0 <= value <= 1,
-    COUNT: lambda value: value >= 0 and float(value).is_integer(),
+    POSITIVE: lambda value: np.isfinite(value) & (value > 0),
+    PROBABILITY: lambda value: (value >= 0) & (value <= 1),
+    COUNT: lambda value: (value >= 0) & (np.floor(value) == value),
 }
 
 
@@ -431,7 +431,7 @@ class Law:
                 )
             return
         for (name, domain), value in zip(self.family.parameters, values, strict=True):
-            if not _DOMAINS[domain](value):
+            if not DOMAINS[domain](value):
                 raise ValueError(f"{self.variable}: the parameter {name} of {self.name} must be {domain}, got {value:g}")
         if isinstance(self.distribution, _C.UniformDistribution) and not values[0] < values[1]:
             raise ValueError(f"{self.variable}: Uniform needs left < right, got [{values[0]:g}, {values[1]:g}]")

@@ -217,7 +217,7 @@ class _Map:
     results: tuple
 
 
-class _Printer(SciPyPrinter):
+class SymPyPrinter(SciPyPrinter):
     """SciPy's printer, with all digits; black boxes go by their names, velocities by family and index."""
 
     def _print_Float(self, number):
@@ -241,7 +241,7 @@ class _Program:
         self.results: dict[tuple, _Array] = {}
         self.numbers: dict[sp.Expr, str] = {}
         self.code: list = []
-        self.printer = _Printer({"fully_qualified_modules": True, "inline": True, "allow_unknown_functions": True})
+        self.printer = SymPyPrinter({"fully_qualified_modules": True, "inline": True, "allow_unknown_functions": True})
 
     # --- expressions to instructions -----------------------------------------------
 

@@ -543,12 +543,14 @@ _CDF = {
 }
 
 
+@lru_cache(maxsize=None)
 def _velocity(family: str, index: str):
     """−∂_θ P(x) / p(x) with mpmath's own distribution function, differentiated numerically.
 
     Student t: the upper tail for x > 0, whose derivative has the opposite sign.
     """
 
+    @lru_cache(maxsize=2**14)  # mean and variance share their nodes
     def velocity(x, *parameters):
         i = int(index)
         with mp.workdps(40):

@@ -246,7 +246,7 @@ def measure_valued(
 
 def _difference(J: Expectation, each: Law, i: int, coupled: bool, fresh: Callable) -> sp.Expr:
     """c (F(x⁺) − F(x⁻))."""
-    split = _split(each, i)
+    split = find_split(each, i)
     x, F = each.symbol, J.plain
     if coupled:
         laws, plus, minus = split.coupled
@@ -262,7 +262,7 @@ def _difference(J: Expectation, each: Law, i: int, coupled: bool, fresh: Callabl
     return split.constant * (high - low)
 
 
-def _split(each: Law, i: int) -> Split:
+def find_split(each: Law, i: int) -> Split:
     try:
         return SPLITS[type(each.distribution)][i](*each.parameters)
     except KeyError:
