@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
-from gradlib.estimators import UnsoundEstimator, pathwise, score_function
+from gradlib.estimators import UnsoundEstimator, pathwise, score_function, total_score
 from gradlib.expectation import Expectation, dependence
 from gradlib.montecarlo import Estimate, cost, estimate
 from gradlib.oracle import DivergentExpectation, QuadratureError, exact, moments
@@ -25,6 +25,7 @@ from gradlib.reduction import (
     gumbel_softmax,
     optimal_baseline,
     rao_blackwell,
+    regression,
     sticking_the_landing,
     straight_through,
 )
@@ -258,10 +259,9 @@ def compare(
 
 def _with_score(J: Expectation, theta: sp.Symbol, at: Mapping) -> Expectation:
     """The score has mean zero, whatever it is added to."""
-    from gradlib.estimators import total_score
-
     score_function(J, theta)  # refuses where that is not so
-    return control_variate(pathwise(J, theta), total_score(J, theta), mean=0, at=at)
+    P, score = pathwise(J, theta), total_score(J, theta)
+    return control_variate(P, score, regression(P, [score], at)[0], mean=0)
 
 
 def _row(name: str, G: Expectation, at: Mapping, truth: float, samples: int, rng, timing: bool, biased: bool) -> Row:

@@ -473,3 +473,27 @@ def comparison(table: Comparison):
     right.set_yticks(heights, [""] * len(rows))
     right.set_xlabel("measured, ± 2 standard errors; line: exact")
     return figure
+
+
+# --- who wins where ------------------------------------------------------------------------
+
+
+def who_wins(axis, x: np.ndarray, y: np.ndarray, differences: Sequence[np.ndarray], places: Sequence[tuple[float, float]], names=("score function", "pathwise")) -> None:
+    """A map of the sign of an exact difference of variances, score function minus pathwise.
+
+    Colour, hatching and words say the same. The first difference makes the map and its black
+    border; further ones add a dashed border.
+
+    Args:
+        x, y: the coordinates of the columns and of the rows.
+        differences: arrays of shape (len(y), len(x)).
+        places: where the two names stand, in the coordinates of the axis (0 to 1).
+    """
+    fills = axis.contourf(x, y, np.sign(differences[0]), levels=[-2, 0, 2], colors=["#cfe6f5", "#fbe3d1"], hatches=["///", ""])
+    fills.set_edgecolor("#8fb8d4")
+    fills.set_linewidth(0)
+    for values, line in zip(differences, ("-", "--", ":")):
+        axis.contour(x, y, values, levels=[0], colors=INK, linewidths=1.8, linestyles=line)
+    for name, (u, v), colour in zip(names, places, (SCORE, PATH)):
+        axis.text(u, v, name, transform=axis.transAxes, ha="center", va="center", color=colour, weight="bold", bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2})
+    axis.grid(False)

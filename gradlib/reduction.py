@@ -80,7 +80,7 @@ def optimal_baseline(
         s = total_score(J, each)
         if s == 0:
             raise ValueError(f"{each} moves no density, so there is no score and no baseline to choose")
-        best.append(_coefficients(J.with_integrand(J.to_plain(G)), [s], at, functions)[0])
+        best.append(regression(J.with_integrand(J.to_plain(G)), [s], at, functions)[0])
     return float(best[0]) if isinstance(theta, sp.Symbol) else np.array(best)
 
 
@@ -163,7 +163,7 @@ def control_variate(
             raise ValueError(f'coefficient takes numbers, "optimal", "cross-fitted" or "same draws"; got {coefficient!r}')
         if at is None:
             raise ValueError('coefficient="optimal" asks the oracle: give at={symbol: number}')
-        rows = [_coefficients(G.with_integrand(G.to_plain(g)), centred, at, functions) for g in G.components]
+        rows = [regression(G.with_integrand(G.to_plain(g)), centred, at, functions) for g in G.components]
     else:
         rows = _given(coefficient, len(G.components), len(controls))
     results = [G.to_plain(g) - sum(c * h for c, h in zip(row, centred)) for g, row in zip(G.components, rows)]
@@ -196,7 +196,7 @@ def optimal_coefficients(
     _require_expectation(G)
     controls = [G.to_plain(sp.sympify(h)) for h in (control if isinstance(control, (list, tuple)) else [control])]
     means = _means(G, controls, None, at, functions)
-    return np.array(_coefficients(G, [h - m for h, m in zip(controls, means)], at, functions))
+    return np.array(regression(G, [h - m for h, m in zip(controls, means)], at, functions))
 
 
 def _means(G: Expectation, controls: list[sp.Expr], given, at, functions) -> list[sp.Expr]:
@@ -227,7 +227,7 @@ def _mean(G: Expectation, plain: sp.Expr, at: Mapping, functions: Mapping | None
     return exact(H, here, functions=known or None)
 
 
-def _coefficients(G: Expectation, centred: list[sp.Expr], at: Mapping, functions: Mapping | None) -> list[float]:
+def regression(G: Expectation, centred: list[sp.Expr], at: Mapping, functions: Mapping | None = None) -> list[float]:
     """Solve E[h hᵀ] c = E[h G] for controls of mean zero."""
     g, m = G.plain, len(centred)
     matrix = np.array([[_mean(G, a * b, at, functions) if j <= i else 0.0 for j, b in enumerate(centred)] for i, a in enumerate(centred)])
