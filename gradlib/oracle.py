@@ -164,6 +164,8 @@ class _Oracle:
             if self.laws[x].is_finite:
                 table = self._probabilities(x)
                 return mp.fsum(probability * self.mean(expression.subs(x, value)) for value, probability in table)
+        if _tied(expression, names) > 2:
+            return self._nested(names, expression)
         total = mp.mpf(0)
         for term in sp.Add.make_args(sp.expand(expression)):
             groups = _independent_factors(term, names)
@@ -360,6 +362,15 @@ def _oscillating(expression: sp.Expr, x: sp.Symbol) -> list[tuple[sp.Expr, sp.Ex
         frequency = waves[0].args[0].diff(x) if len(waves) == 1 else None
         pieces.append((term, frequency if frequency is not None and frequency.is_number else None))
     return pieces
+
+
+def _tied(e: sp.Expr, names: list[sp.Symbol]) -> int:
+    """How many variables the largest part holds that no expansion can take apart: to expand in vain takes long."""
+    if e.is_Add or e.is_Mul or e.is_Pow and e.exp.is_Integer and e.exp > 0:
+        return max(_tied(part, names) for part in (e.args[:1] if e.is_Pow else e.args))
+    if isinstance(e, sp.exp):
+        return max(sum(part.has(x) for x in names) for part in sp.Add.make_args(sp.expand(e.args[0])))
+    return sum(e.has(x) for x in names)
 
 
 def _independent_factors(term: sp.Expr, names: list[sp.Symbol]):
