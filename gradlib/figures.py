@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -497,3 +498,185 @@ def who_wins(axis, x: np.ndarray, y: np.ndarray, differences: Sequence[np.ndarra
     for name, (u, v), colour in zip(names, places, (SCORE, PATH)):
         axis.text(u, v, name, transform=axis.transAxes, ha="center", va="center", color=colour, weight="bold", bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2})
     axis.grid(False)
+
+
+# --- how far from the optimum --------------------------------------------------------------
+
+
+def gaps(axis, steps: Sequence[int], measured: Mapping[str, np.ndarray], floors: Mapping[str, float] = {}, colours=(SCORE, PATH, THIRD, FOURTH)) -> None:
+    """Exact gaps to the optimum: the mean of independent runs ± 2 standard errors, and a band from the lowest to the highest run.
+
+    Args:
+        measured: name ↦ an array of shape (runs, steps).
+        floors: name ↦ a level, drawn in grey and named beside it.
+    """
+    for level in floors.values():
+        axis.axhline(level, color=TRUTH, linewidth=4, alpha=0.6, zorder=0)
+    for name, level in floors.items():
+        axis.annotate(name, (1.02, level), xycoords=axis.get_yaxis_transform(), va="center", fontsize=8, color=INK, annotation_clip=False)
+    for (name, values), colour in zip(measured.items(), colours):
+        mean, stderr = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+        axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, linewidth=0)
+        axis.errorbar(steps, mean, yerr=2 * stderr, fmt=MARKERS[colour] + "-", color=colour, linewidth=1.4, markersize=4, capsize=2, markevery=max(1, len(steps) // 9), errorevery=max(1, len(steps) // 9), label=name)
+    axis.set(yscale="log")
+
+
+# --- measure-valued derivatives --------------------------------------------------------------
+
+
+def weak_pair(axis, grid: np.ndarray, derivative: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> None:
+    """The exact derivative of a density in grey, with c p⁺ above and c p⁻ below the axis."""
+    axis.plot(grid, derivative, color=TRUTH, linewidth=5, alpha=0.6, label="exact derivative")
+    axis.plot(grid, plus, color=SCORE, linewidth=1.6, label="$c\\,p^+$")
+    axis.plot(grid, -minus, color=PATH, linewidth=1.6, linestyle="--", label="$-c\\,p^-$")
+    axis.axhline(0, color=INK, linewidth=0.8)
+    axis.set_xlabel("$x$")
+
+
+_legendre = lru_cache(np.polynomial.legendre.leggauss)
+
+
+def noise_moments(G: Expectation, symbol: sp.Symbol, grid: Sequence[float], at: Mapping, nodes: int = 320) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a smooth integrand for every value of one parameter, by Gauss and Legendre's rule in each variable."""
+    numbers = {parameter: sp.Float(value, 17) for parameter, value in at.items()}
+    axes = []
+    for each in G.laws:
+        parameters = [float(sp.sympify(q).xreplace(numbers)) for q in each.parameters]
+        law = each.family.scipy(*parameters)
+        if each.is_discrete:
+            values = np.arange(law.support()[0], law.support()[1] + 1)
+            axes.append((values, law.pmf(values)))
+            continue
+        low, high = law.support()
+        low, high = (low if np.isfinite(low) else law.ppf(1e-30)), (high if np.isfinite(high) else law.isf(1e-30))
+        t, weights = _legendre(80 if each.name == "Uniform" else nodes)
+        s, weights = (t + 1) / 2, weights / 2
+        if each.name == "Uniform":  # s ↦ s³(10 − 15 s + 6 s²): flat at both ends, where integrands have logarithms
+            s, weights = s**3 * (10 - 15 * s + 6 * s**2), weights * 30 * (s * (1 - s)) ** 2
+        values = low + (high - low) * s
+        axes.append((values, weights * (high - low) * law.pdf(values)))
+    f = sp.lambdify([each.symbol for each in G.laws] + [symbol], G.plain.xreplace(numbers), "numpy")
+    noise = np.meshgrid(*(values for values, _ in axes), indexing="ij")
+    weight = np.prod(np.meshgrid(*(weights for _, weights in axes), indexing="ij"), axis=0)
+    means, spreads = [], []
+    for value in grid:
+        draws = f(*noise, float(value))
+        means.append((weight * draws).sum())
+        spreads.append((weight * (draws - means[-1]) ** 2).sum())
+    return np.array(means), np.array(spreads)
+
+
+def variance_curves(axis, estimators: Mapping[str, Expectation], symbol: sp.Symbol, grid, marks, at: Mapping, samples: int = 20_000) -> list[float]:
+    """Exact variances per draw against one parameter, and measured ones with ± 2 standard errors.
+
+    A measured variance is the mean of the squared deviation from the exact mean, so its standard error is that of a mean.
+
+    Returns:
+        The distance of every measured variance from the exact one, in standard errors.
+    """
+    centre, scores = sp.Symbol("centre", real=True), []
+    for i, ((name, G), colour, line) in enumerate(zip(estimators.items(), (SCORE, PATH, THIRD, FOURTH), ("-", "--", "-.", ":"))):
+        axis.plot(grid, noise_moments(G, symbol, grid, at)[1], color=colour, linewidth=1.8, linestyle=line, label=name)
+        squared = Expectation((G.integrand - centre) ** 2, G.variables)
+        means, spreads = noise_moments(G, symbol, marks, at)
+        measured = [estimate(squared, {**at, symbol: float(t), centre: float(m)}, samples=samples, rng=i) for t, m in zip(marks, means)]
+        errors = [2 * e.stderr for e in measured]
+        axis.errorbar(marks, [e.value for e in measured], yerr=errors, fmt=MARKERS[colour], color=colour, markersize=4, capsize=2, linewidth=1)
+        scores += [e.z(v) for e, v in zip(measured, spreads) if e.stderr > 0]
+    return scores
+
+
+def variance_panels(cases: Sequence[Mapping[str, Expectation]], symbol: sp.Symbol, grids: Sequence, at: Mapping, titles: Sequence[str], samples: int = 20_000):
+    """:func:`variance_curves` in rows of three panels with logarithmic axes: the figure, and all distances in standard errors."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(len(cases) // 3, 3, figsize=(6.8, 2.3 * (len(cases) // 3) + 0.5), squeeze=False)
+    scores = []
+    for k, (axis, case, title) in enumerate(zip(axes.flat, cases, titles)):
+        grid = np.asarray(grids[k % 3], float)
+        scores += variance_curves(axis, case, symbol, grid, grid[5::10], at, samples)
+        axis.set_yscale("log")
+        axis.set_ylim(bottom=max(axis.get_ylim()[0], axis.get_ylim()[1] / 1e6))  # an exact zero has no logarithm
+        axis.set_title(title, fontsize=10)
+        axis.tick_params(labelsize=8)
+        if k // 3 == len(cases) // 3 - 1:
+            axis.set_xlabel(f"${latex(symbol)}$", fontsize=9)
+        if k % 3 == 0:
+            axis.set_ylabel("variance per draw", fontsize=9)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9)
+    return figure, scores
+
+
+def decisions(questions: Mapping[str, tuple[tuple[float, float], str]], answers: Mapping[str, tuple[tuple[float, float], str]], arrows: Sequence[tuple[str, str, str]]):
+    """A decision diagram: questions in rounded boxes, answers in square ones, arrows numbered in the order given.
+
+    Args:
+        questions: name ↦ (centre, text).
+        answers: the same, for the leaves.
+        arrows: (from, to, label).
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7.4, 7.6))
+        axis.set_axis_off()
+        boxes = {}
+        for nodes, style, face in ((questions, "round,pad=0.35", "#eef3f8"), (answers, "square,pad=0.35", "#fdf1e7")):
+            for name, ((x, y), text) in nodes.items():
+                boxes[name] = axis.text(
+                    x, y, text, ha="center", va="center", fontsize=9.5, bbox={"boxstyle": style, "facecolor": face, "edgecolor": INK}
+                )
+        for number, (start, end, label) in enumerate(arrows, 1):
+            arrow = axis.annotate(
+                "", boxes[end].get_position(), boxes[start].get_position(),
+                arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkA": 0, "shrinkB": 0, "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()},
+            )  # fmt: skip
+            arrow.set_zorder(0)
+            (x0, y0), (x1, y1) = boxes[start].get_position(), boxes[end].get_position()
+            axis.text(
+                0.5 * x0 + 0.5 * x1, 0.5 * y0 + 0.5 * y1, f"{number}  {label}", ha="center", va="center", fontsize=9,
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"},
+            )  # fmt: skip
+        xs, ys = zip(*(position for position, _ in (*questions.values(), *answers.values())))
+        axis.set_xlim(min(xs) - 1.1, max(xs) + 1.1)
+        axis.set_ylim(min(ys) - 0.6, max(ys) + 0.5)
+    return figure
+
+
+# --- variational inference -----------------------------------------------------------------
+
+
+def shortfalls(axis, steps: Sequence[int], gaps: Mapping[str, np.ndarray], colours=(SCORE, PATH)) -> None:
+    """What runs still miss to an exact optimum, on logarithmic axes: each run thin, their mean with markers.
+
+    Args:
+        gaps: name ↦ an array of shape (steps, runs).
+    """
+    for (name, values), colour in zip(gaps.items(), colours):
+        axis.plot(steps, values, color=colour, linewidth=0.7, alpha=0.5)
+        axis.plot(steps, values.mean(axis=1), MARKERS[colour] + "-", color=colour, markersize=4.5, linewidth=1.4, label=f"{name}: mean of {values.shape[1]} runs")
+    axis.set(xscale="log", yscale="log")
+
+
+# --- policy gradients -------------------------------------------------------------------------
+
+
+def growth(axis, exact: Mapping[str, tuple[np.ndarray, np.ndarray]], measured: Mapping[str, tuple[Sequence[int], Sequence]], colours=(SCORE, PATH, THIRD, FOURTH)) -> None:
+    """Variances against the horizon: exact curves in grey, and measured ones (``gradlib.Estimate``) with ± 2 standard errors.
+
+    Args:
+        exact: name ↦ horizons and values.
+        measured: name ↦ horizons and estimates.
+    """
+    for i, (name, (T, values)) in enumerate(exact.items()):
+        axis.plot(T, values, color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label="exact" if i == 0 else None)
+    for (name, (T, values)), colour in zip(measured.items(), colours):
+        axis.errorbar(T, [e.value for e in values], yerr=[2 * e.stderr for e in values], fmt=MARKERS[colour], color=colour, markersize=4.5, capsize=2.5, linewidth=1.2, label=name)
+    axis.set(yscale="log", xlabel="horizon $T$")
+
+
+def componentwise(axis, truth: np.ndarray, estimates: Mapping[str, object], colours=(SCORE, PATH)) -> None:
+    """The components of vector-valued estimates (± 2 standard errors) against the exact ones; on the grey line both are equal."""
+    ends = [truth.min(), truth.max()]
+    axis.plot(ends, ends, color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label="equal to the exact gradient")
+    for (name, e), colour in zip(estimates.items(), colours):
+        axis.errorbar(truth.ravel(), e.value.ravel(), yerr=2 * e.stderr.ravel(), fmt=MARKERS[colour], color=colour, markersize=3.5, linewidth=1, label=name)
+    axis.set(xlabel="exact component of the gradient", ylabel="estimate (± 2 s.e.)")

@@ -20,6 +20,7 @@ from notebooks import ANSI, BOOK, ROOT, NotebookError, execute, notebooks, write
 
 BUILD = ROOT / "_build"
 STAGE, HTML = BUILD / "src", BUILD / "html"
+SHOWN = ["tests/test_frameworks.py"]  # code that pages include
 GENERATED = "book/checked"  # the page that stage 2 writes
 BINDER = "https://mybinder.org"  # serves any hosted repository; the address of this one comes from the git remote
 
@@ -35,6 +36,9 @@ def stage():
     shutil.copytree(BOOK, STAGE / "book", ignore=shutil.ignore_patterns(
         "*.ipynb", ".ipynb_checkpoints", "__pycache__", "_tools", "checked.*"))
     shutil.copy(ROOT / "_toc.yml", STAGE)
+    for shown in SHOWN:
+        (STAGE / shown).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / shown, STAGE / shown)
     (STAGE / "_config.yml").write_text(yaml.safe_dump(configuration(), sort_keys=False), "utf8")
     execute(notebooks(), lambda path, notebook: write(staged(path), notebook))
 
