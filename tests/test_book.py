@@ -13,7 +13,10 @@ from gradlib import ledger
 ROOT = Path(__file__).resolve().parents[1]
 BOOK = ROOT / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
-CHAPTERS = ["motivation", "integrand", "distribution", "reparameterization", "both", "failures", "cluster"]
+CHAPTERS = [
+    "motivation", "integrand", "distribution", "reparameterization", "both", "failures", "bias", "lower", "crossovers",
+    "measure", "guide", "cluster",
+]  # fmt: skip
 APPENDICES = ["gaussian", "exchange"]
 
 # What the book has to teach: each item with the page and the equations or headings (after "#") where it is taught.
@@ -52,6 +55,27 @@ ITEMS = {
     "polynomials up to degree three": ("failures", ["eq-cubic-form", "eq-cubic-inequality"]),
     "a quartic and a cosine that favour the score function": ("failures", ["eq-quartic", "eq-cosine-difference"]),
     "unbiased with infinite variance": ("failures", ["#variance that is not finite"]),
+    "mean squared error": ("bias", ["eq-bias-mse", "eq-bias-average", "eq-bias-overtake"]),
+    "what variance does to descent": ("bias", ["eq-bias-recursion", "eq-bias-floor", "eq-bias-steps-to-target", "eq-bias-decreasing-step"]),
+    "cost times variance": ("bias", ["eq-bias-cost"]),
+    "Stein's identity, and the difference for the mean": ("lower", ["eq-lower-stein", "eq-lower-mean"]),
+    "the difference for the standard deviation": ("lower", ["eq-lower-std"]),
+    "the difference in many dimensions": ("lower", ["eq-lower-line", "eq-lower-plane"]),
+    "Bonnet and Price": ("lower", ["eq-lower-bonnet", "eq-lower-price"]),
+    "the transport equation": ("lower", ["eq-lower-transport", "eq-lower-any-velocity", "eq-lower-implicit-solves", "eq-lower-turned-variance"]),
+    "polynomials up to degree three and five": ("lower", ["eq-lower-cubic-even", "eq-lower-std-even-positive", "eq-lower-std-odd-positive"]),
+    "counterexamples of degree four and six": ("lower", ["eq-lower-quartic", "eq-lower-sextic"]),
+    "the best constant baseline": ("lower", ["eq-lower-baseline", "eq-lower-best", "eq-lower-std-baseline"]),
+    "the Hermite picture": ("crossovers", ["eq-cross-hermite-mu", "eq-cross-hermite-sigma"]),
+    "crossovers": ("crossovers", ["tab-cross-all"]),
+    "dimension and the Lipschitz bound": ("crossovers", ["eq-cross-dimension", "eq-cross-lipschitz"]),
+    "a stationary random integrand": ("crossovers", ["eq-cross-random-squares", "eq-cross-random-baseline"]),
+    "measure-valued derivatives": ("measure", ["eq-measure-split", "eq-measure-mean", "eq-measure-std", "eq-measure-poisson"]),
+    "the Jordan split": ("measure", ["eq-measure-jordan", "eq-measure-bound"]),
+    "when coupling raises the variance": ("measure", ["eq-measure-coupling", "eq-measure-parabola"]),
+    "a baseline of the draw itself is biased": ("guide", ["eq-guide-own-draw"]),
+    "control variates": ("guide", ["eq-guide-kept", "eq-guide-correlation", "eq-guide-wrong-coefficient"]),
+    "summing cannot hurt": ("guide", ["eq-guide-total-variance"]),
     "law of large numbers, derived": ("cluster", ["eq-one-more-draw", "eq-variance-of-mean", "eq-chebyshev", "eq-weak-law"]),
     "standard error": ("cluster", ["eq-sample-variance", "#the standard error falls"]),
     "blocks": ("cluster", ["eq-textbook-variance", "eq-merged-squares"]),
@@ -67,6 +91,7 @@ CITED = {
     "williams1992", "glynn1990", "kingma2014", "rezende2014", "titsias2014", "schulman2015", "mohamed2020", "xu2019",
     "figurnov2018", "sutton2000", "bonnet1964", "price1958", "lecuyer1990", "pflug1996", "owen1997", "greensmith2004",
     "gal2016", "roeder2017", "foerster2018", "haarnoja2018", "glasserman2003",
+    "weaver2001", "kool2019", "paisley2012", "maddison2017", "jang2017", "bengio2013",
     "chan1983", "owen2013", "rocklin2015",
 }  # fmt: skip
 
