@@ -680,3 +680,17 @@ def componentwise(axis, truth: np.ndarray, estimates: Mapping[str, object], colo
     for (name, e), colour in zip(estimates.items(), colours):
         axis.errorbar(truth.ravel(), e.value.ravel(), yerr=2 * e.stderr.ravel(), fmt=MARKERS[colour], color=colour, markersize=3.5, linewidth=1, label=name)
     axis.set(xlabel="exact component of the gradient", ylabel="estimate (± 2 s.e.)")
+
+
+# --- rooms --------------------------------------------------------------------------------------
+
+
+def rooms(axis, values: np.ndarray, title: str = "") -> None:
+    """A number in each room of a square world, darker where it is larger."""
+    axis.imshow(values, cmap="Blues", vmax=1.6 * values.max())
+    for (row, column), value in np.ndenumerate(values):
+        axis.text(column, row, f"{value:.1f}" if value < 9.95 else f"{value:.0f}", ha="center", va="center", fontsize=8, color=INK)
+    axis.set_title(title, fontsize=10)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(False)
