@@ -455,9 +455,8 @@ def _digits_needed(h, point: mp.mpf, side: int, scale: mp.mpf, center: mp.mpf, n
     margin = -1 - exponent if infinite else exponent + 1
     if not margin > 1e-3:  # with exponent −1 exactly, the integral diverges like a logarithm
         where = "infinity" if infinite else mp.nstr(point, 6)
-        raise DivergentExpectation(
-            f"the expectation of {name} diverges: times the density it behaves like |t|^{mp.nstr(exponent, 3)} at {where}"
-        )
+        behaviour = f"behaves like |t|^{mp.nstr(exponent, 3)}" if abs(exponent) < 1000 else "grows faster than any power"
+        raise DivergentExpectation(f"the expectation of {name} diverges: times the density it {behaviour} at {where}")
     digits = int(13 / margin) + 5
     if digits > 300:
         raise QuadratureError(f"the expectation of {name} converges too slowly to be computed (|t|^{mp.nstr(exponent, 4)})")
