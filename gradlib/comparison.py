@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 
+from gradlib.binding import bind
 from gradlib.estimators import UnsoundEstimator, pathwise, score_function, total_score
 from gradlib.expectation import Expectation, dependence
 from gradlib.montecarlo import Estimate, cost, estimate
@@ -26,6 +27,7 @@ from gradlib.reduction import (
     optimal_baseline,
     rao_blackwell,
     regression,
+    require_score_of_mean_zero,
     sticking_the_landing,
     straight_through,
 )
@@ -64,7 +66,7 @@ class Row:
 
     @property
     def is_biased(self) -> bool:
-        return self.bias != 0
+        return self.bias != 0  # NaN counts as a bias: a biased estimator whose mean is not known
 
     @property
     def work(self) -> float:
@@ -104,7 +106,7 @@ class Comparison:
         if row.expectation is None:
             return "refused"
         if row.is_biased:
-            return f"biased by {row.bias:.2g}"
+            return f"biased by {row.bias:.2g}" if np.isfinite(row.bias) else "biased"
         if not np.isfinite(row.variance):
             return "infinite variance" if np.isinf(row.variance) else "variance not computed"
         words = []
@@ -212,6 +214,9 @@ def compare(
     if not isinstance(theta, sp.Symbol):
         raise TypeError(f"compare takes one parameter, got {theta!r}: compare the parameters one after the other")
     where = dependence(J, theta)
+    if J.is_vector:
+        raise ValueError("compare takes a scalar expectation: compare the components one after the other")
+    bind(J, at, None)  # says what is wrong with ``at`` once, and not as every estimator's reason
     builders: dict[str, Callable[[], Expectation]] = {
         "score function": lambda: score_function(J, theta),
         "score function, mean as baseline": lambda: score_function(J, theta, baseline=exact(J, at)),
@@ -249,7 +254,7 @@ def compare(
     if not sound:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in built.items() if isinstance(reason, str))
         raise UnsoundEstimator(f"no unbiased estimator of the derivative in {theta} is known. {reasons}")
-    truth = exact(next(iter(sound.values())), at)
+    truth = _truth(list(sound.values()), at)
     rows = [
         Row(name, reason=G) if isinstance(G, str) else _row(name, G, at, truth, samples, rng, timing, name in biased)
         for name, G in built.items()
@@ -257,21 +262,41 @@ def compare(
     return Comparison(J, theta, truth, rows)
 
 
+def _truth(sound: list[Expectation], at: Mapping) -> float:
+    """The gradient, from the first estimator whose mean the oracle can integrate."""
+    for G in sound[:-1]:
+        try:
+            return exact(G, _needed(G, at))
+        except (DivergentExpectation, QuadratureError):
+            pass
+    return exact(sound[-1], _needed(sound[-1], at))
+
+
+def _needed(G: Expectation, at: Mapping) -> Mapping:
+    """The values that an estimator still needs: a derivative may have lost a parameter."""
+    return {symbol: value for symbol, value in at.items() if symbol in G.parameters}
+
+
 def _with_score(J: Expectation, theta: sp.Symbol, at: Mapping) -> Expectation:
     """The score has mean zero, whatever it is added to."""
-    score_function(J, theta)  # refuses where that is not so
+    require_score_of_mean_zero(J, theta)
     P, score = pathwise(J, theta), total_score(J, theta)
     return control_variate(P, score, regression(P, [score], at)[0], mean=0)
 
 
 def _row(name: str, G: Expectation, at: Mapping, truth: float, samples: int, rng, timing: bool, biased: bool) -> Row:
-    here = {symbol: value for symbol, value in at.items() if symbol in G.parameters}
-    mean, spread = moments(G, here)
+    here = _needed(G, at)
+    try:
+        mean, spread = moments(G, here)
+    except ValueError as error:
+        if not biased:
+            raise
+        return Row(name, reason=str(error))  # a step may leave the parameter's domain
     spread = 0.0 if spread < 1e-20 * (1 + mean**2) else spread  # what rounding leaves of no variance
     start = time.perf_counter()
     measured = estimate(G, here, samples=samples, rng=rng, progress=False)
     seconds = (time.perf_counter() - start) / samples if timing else None
-    bias = mean - truth if biased and abs(mean - truth) > 1e-9 * (1 + abs(truth)) else 0.0
+    bias = mean - truth if biased and not abs(mean - truth) <= 1e-9 * (1 + abs(truth)) else 0.0
     return Row(name, G, "", mean, spread, measured, cost(G, here), seconds, bias)
 
 

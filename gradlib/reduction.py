@@ -2,7 +2,7 @@ r"""Everything that lowers the variance of an estimator, as rules from an expect
 
 A rule changes what is averaged and not its mean. What it does to the variance is for
 :func:`gradlib.variance` to say: none of these rules lowers it always, except summing
-(:func:`rao_blackwell`) and the optimal coefficients.
+(:func:`gradlib.rao_blackwell`) and the optimal coefficients.
 
 Sources: Glasserman (2003), *Monte Carlo methods in financial engineering*, chapter 4; Greensmith, Bartlett and
 Baxter (2004), *Variance reduction techniques for gradient estimates in reinforcement learning*.
@@ -20,6 +20,7 @@ from sympy.stats.rv import RandomSymbol, random_symbols
 from gradlib.binding import bind
 from gradlib.estimators import (
     UnsoundEstimator,
+    _parameters,
     batch_size,
     copies,
     each_parameter,
@@ -80,6 +81,7 @@ def optimal_baseline(
         s = total_score(J, each)
         if s == 0:
             raise ValueError(f"{each} moves no density, so there is no score and no baseline to choose")
+        require_score_of_mean_zero(J, each)
         best.append(regression(J.with_integrand(J.to_plain(G)), [s], at, functions)[0])
     return float(best[0]) if isinstance(theta, sp.Symbol) else np.array(best)
 
@@ -125,7 +127,8 @@ def control_variate(
 
     Raises:
         ValueError: for a mean that is not that of h, missing ``at``, a wrong number of coefficients,
-            or controls of which one is a combination of others.
+            one that depends on the draw or is not finite, or controls of which one is a combination of others.
+        TypeError: for what is neither a number nor an expression.
 
     Examples:
         >>> import sympy as sp, gradlib as gl
@@ -144,14 +147,7 @@ def control_variate(
         Lavenberg and Welch (1981), *A perspective on the use of control variables to increase the
         efficiency of Monte Carlo simulations*.
     """
-    _require_expectation(G)
-    controls = [G.to_plain(sp.sympify(h)) for h in (control if isinstance(control, (list, tuple)) else [control])]
-    if not controls:
-        raise ValueError("give at least one control variate")
-    for h in controls:
-        foreign = random_symbols(h)
-        if foreign:
-            raise ValueError(f"the control variate {h} holds {', '.join(map(str, foreign))}, which the expectation does not draw")
+    controls = _controls(G, control)
     means = _means(G, controls, mean, at, functions)
     centred = [h - m for h, m in zip(controls, means)]
     if coefficient in ("cross-fitted", "same draws"):
@@ -165,7 +161,7 @@ def control_variate(
             raise ValueError('coefficient="optimal" asks the oracle: give at={symbol: number}')
         rows = [regression(G.with_integrand(G.to_plain(g)), centred, at, functions) for g in G.components]
     else:
-        rows = _given(coefficient, len(G.components), len(controls))
+        rows = _given(G, coefficient, len(controls))
     results = [G.to_plain(g) - sum(c * h for c, h in zip(row, centred)) for g, row in zip(G.components, rows)]
     return G.with_integrand(results if G.is_vector else results[0])
 
@@ -193,17 +189,46 @@ def optimal_coefficients(
         >>> gl.optimal_coefficients(gl.Expectation(3 * X + X**2), X, {}).round(9)
         array([3.])
     """
-    _require_expectation(G)
-    controls = [G.to_plain(sp.sympify(h)) for h in (control if isinstance(control, (list, tuple)) else [control])]
+    controls = _controls(G, control)
+    if G.is_vector:
+        raise ValueError("optimal_coefficients takes a scalar expectation: ask for each component by itself")
     means = _means(G, controls, None, at, functions)
     return np.array(regression(G, [h - m for h, m in zip(controls, means)], at, functions))
+
+
+def _controls(G: Expectation, control) -> list[sp.Expr]:
+    """The control variates, checked, in plain symbols."""
+    _require_expectation(G)
+    controls = [G.to_plain(_expression("a control variate", h)) for h in (control if isinstance(control, (list, tuple)) else [control])]
+    if not controls:
+        raise ValueError("give at least one control variate")
+    for h in controls:
+        foreign = random_symbols(h)
+        if foreign:
+            raise ValueError(f"the control variate {h} holds {', '.join(map(str, foreign))}, which the expectation does not draw")
+    return controls
+
+
+def _expression(what: str, value, constant_in: Expectation | None = None) -> sp.Expr:
+    """A finite number or an expression; with ``constant_in``, one that does not depend on the draw."""
+    try:
+        result = sp.sympify(value, strict=True)
+    except sp.SympifyError:
+        result = None
+    if not isinstance(result, sp.Expr) or result.is_Matrix or isinstance(result, Expectation):
+        raise TypeError(f"{what} is a number or a SymPy expression, got {value!r}")
+    if result.has(sp.nan, sp.oo, -sp.oo, sp.zoo):
+        raise ValueError(f"{what} must be finite, got {value!r}")
+    if constant_in is not None and (random_symbols(result) or result.free_symbols & {each.symbol for each in constant_in.laws}):
+        raise ValueError(f"{what} may hold parameters only, and {result} depends on the draw: the mean would change")
+    return result
 
 
 def _means(G: Expectation, controls: list[sp.Expr], given, at, functions) -> list[sp.Expr]:
     if given is None and at is None:
         raise ValueError("the control variate's mean must be known: give mean=, or at={symbol: number} for the oracle")
     if given is not None:
-        given = [sp.sympify(m) for m in (given if isinstance(given, (list, tuple)) else [given])]
+        given = [_expression("a mean", m, G) for m in (given if isinstance(given, (list, tuple)) else [given])]
         if len(given) != len(controls):
             raise ValueError(f"{len(given)} means for {len(controls)} control variates")
     if at is None:
@@ -221,10 +246,11 @@ def _means(G: Expectation, controls: list[sp.Expr], given, at, functions) -> lis
 def _mean(G: Expectation, plain: sp.Expr, at: Mapping, functions: Mapping | None) -> float:
     """E[plain], where ``at`` and ``functions`` may hold more than this expression needs."""
     H = G.with_integrand(plain)
-    here = {s: v for s, v in at.items() if s in H.parameters} if at.keys() <= G.parameters | H.parameters else at
+    known = isinstance(at, Mapping) and at.keys() <= G.parameters | H.parameters  # else the oracle says what is wrong
+    here = {s: v for s, v in at.items() if s in H.parameters} if known else at
     names = {f.func.__name__ for f in plain.atoms(sp.core.function.AppliedUndef)}
-    known = {k: f for k, f in (functions or {}).items() if (k.expr.func if isinstance(k, sp.Derivative) else k).__name__ in names}
-    return exact(H, here, functions=known or None)
+    named = {k: f for k, f in (functions or {}).items() if (k.expr.func if isinstance(k, sp.Derivative) else k).__name__ in names}
+    return exact(H, here, functions=named or None)
 
 
 def regression(G: Expectation, centred: list[sp.Expr], at: Mapping, functions: Mapping | None = None) -> list[float]:
@@ -238,8 +264,9 @@ def regression(G: Expectation, centred: list[sp.Expr], at: Mapping, functions: M
     return [float(c) for c in np.linalg.solve(matrix, right)]
 
 
-def _given(coefficient, components: int, controls: int) -> list[list[sp.Expr]]:
+def _given(G: Expectation, coefficient, controls: int) -> list[list[sp.Expr]]:
     """The caller's coefficients as a row for each component."""
+    components = len(G.components)
     values = np.array(coefficient, dtype=object)
     if values.ndim == 0:
         values = np.full((components, controls), values.item(), dtype=object) if controls == 1 else values
@@ -249,7 +276,7 @@ def _given(coefficient, components: int, controls: int) -> list[list[sp.Expr]]:
         values = np.tile(values, (components, 1))
     if values.shape != (components, controls):
         raise ValueError(f"{components} components and {controls} control variates need coefficients of shape ({components}, {controls})")
-    return [[sp.sympify(c) for c in row] for row in values]
+    return [[_expression("a coefficient", c, G) for c in row] for row in values]
 
 
 def _fitted(G: Expectation, centred: list[sp.Expr], how: str, batch) -> Expectation:
@@ -303,7 +330,7 @@ def delta_method(
 
     Raises:
         ValueError: for several variables, a discrete one, or an order out of range.
-        UnsoundEstimator: where F is not smooth at m; otherwise as :func:`gradlib.score_function`.
+        UnsoundEstimator: where a derivative of F at m is not a real number; otherwise as :func:`gradlib.score_function`.
 
     Examples:
         >>> import sympy as sp, gradlib as gl
@@ -328,11 +355,14 @@ def delta_method(
     x, values = J.laws[0].symbol, {s: sp.Float(v, 17) for s, v in bound.at.items()}
     m = sp.Float(_mean(J, x, at, None), 17)
     T, F = sp.S.Zero, J.plain.xreplace(values)
-    for k in range(order + 1):
+    # A polynomial is its own expansion; rounded coefficients would leave a variance of 1e-34 instead of 0.
+    own = F.is_polynomial(x) and sp.degree(F, x) <= order
+    for k in range(0 if own else order + 1):
         c = sp.diff(F, x, k).subs(x, m).evalf(17) / sp.factorial(k)
         if not (c.is_number and c.is_finite and c.is_real):
             raise UnsoundEstimator(f"delta_method: the derivative of order {k} of {J.plain} at {x} = {m:.6g} is {c}: lower the order, or use another control variate")
         T += c * (x - m) ** k
+    T = F if own else T
     slopes = exact(score_function(J.with_integrand(T), theta, assume=assume), {s: v for s, v in at.items() if s in J.with_integrand(T).parameters})
     thetas = [theta] if isinstance(theta, sp.Symbol) else list(theta)
     results = [
@@ -382,6 +412,8 @@ def rao_blackwell(G: Expectation, *variables: RandomSymbol) -> Expectation:
             raise ValueError("no variable of this expectation takes finitely many values: there is nothing to sum over")
     laws = {each.variable: each for each in G.laws}
     for variable in variables:
+        if not isinstance(variable, RandomSymbol):
+            raise TypeError(f"rao_blackwell takes random symbols, one after the other, as in rao_blackwell(G, A, B); got {variable!r}")
         if variable not in laws:
             raise ValueError(f"{variable} is no variable of this expectation")
         if not laws[variable].is_finite:
@@ -404,7 +436,8 @@ def _summed(g: sp.Expr, each: Law) -> sp.Expr:
         if not sp.sympify(n).is_Integer:
             raise ValueError(f"{each.variable} takes a symbolic number of values, {n} + 1: give n a number")
         table = {sp.Integer(k): sp.binomial(n, k) * p**k * (1 - p) ** (n - k) for k in range(int(n) + 1)}
-    return sp.Add(*(sp.expand(sp.cancel(q * g.subs(x, value))) for value, q in table.items())) if g.has(x) else g
+    possible = {value: q for value, q in table.items() if q != 0}  # where it is 0 for all parameters, g may be infinite
+    return sp.Add(*(sp.expand(sp.cancel(q * g.subs(x, value))) for value, q in possible.items())) if g.has(x) else g
 
 
 def sticking_the_landing(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, assume: str | Iterable[str] = ()) -> Expectation:
@@ -443,16 +476,21 @@ def sticking_the_landing(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol],
     """
 
     def rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
-        score_function(J, theta, assume=assumed)  # the score has mean zero where this is sound
         direct, score = parameter_derivative(J.plain, theta), total_score(J, theta)
         multiple = sp.simplify(direct / score) if score != 0 else sp.nan
         if direct == 0 or multiple.has(*(each.symbol for each in J.laws)) or not multiple.is_finite:
             raise UnsoundEstimator(
                 f"sticking_the_landing: the direct term {direct} is not a constant times the score, so its mean need not be zero. Use pathwise"
             )
+        require_score_of_mean_zero(J, theta, assumed)
         return sp.simplify(J.to_plain(pathwise(J, theta, assume=assumed).integrand) - direct)
 
     return each_parameter(J, theta, assume, rule)
+
+
+def require_score_of_mean_zero(J: Expectation, theta: sp.Symbol, assumed: Iterable[str] = ()) -> None:
+    """E[s] = ∇E[1] = 0 unless an edge moves. That F vanishes there, which the score function asks for, is not enough."""
+    score_function(J.with_integrand(sp.S.One), theta, assume=assumed)
 
 
 # --- other draws -------------------------------------------------------------------------
@@ -495,7 +533,7 @@ def importance(G: Expectation, proposal: Mapping[RandomSymbol, RandomSymbol]) ->
     if not isinstance(proposal, Mapping) or not proposal:
         raise TypeError(f"proposal takes a dictionary {{variable: variable to draw instead}}, got {proposal!r}")
     laws = {each.variable: each for each in G.laws}
-    swaps, weight = {}, sp.S.One
+    swaps, weight, inside = {}, sp.S.One, []
     for variable, other in proposal.items():
         if variable not in laws:
             raise ValueError(f"{variable} is no variable of this expectation")
@@ -510,12 +548,24 @@ def importance(G: Expectation, proposal: Mapping[RandomSymbol, RandomSymbol]) ->
                 "the values that it misses would be lost"
             )
         swaps[p.symbol] = q.variable
+        inside += _inside(p.support, q.support, q.variable)
         # A density holds its variable's plain symbol.
         weight *= sp.exp(sp.simplify(p.log_density.xreplace({p.symbol: q.symbol}) - q.log_density)).xreplace({q.symbol: q.variable})
     variables = [proposal.get(v, v) for v in G.variables]
     plain = [G.to_plain(g).xreplace(swaps) * weight for g in G.components]
-    integrand = [G.to_random(g) for g in plain]
+    # Outside p's support the formula of its density goes on, and G may not be defined.
+    integrand = [G.to_random(sp.Piecewise((g, sp.And(*inside)), (0, True)) if inside else g) for g in plain]
     return Expectation(integrand if G.is_vector else integrand[0], variables, G.assumptions_made)
+
+
+def _inside(p: sp.Set, q: sp.Set, y: RandomSymbol) -> list[sp.Basic]:
+    """What y must satisfy to lie in p, given that it lies in q, which covers p."""
+    if p == q:
+        return []
+    if isinstance(p, sp.FiniteSet):
+        return [sp.Or(*(sp.Eq(y, value) for value in p))]
+    lower = [] if p.inf == q.inf else [y >= p.inf]
+    return lower + ([] if p.sup == q.sup else [y <= p.sup])
 
 
 def finite_difference(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], step: float) -> Expectation:
@@ -553,7 +603,7 @@ def finite_difference(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], st
     if isinstance(step, bool) or not isinstance(step, (numbers.Real, sp.Number)) or not step > 0 or not np.isfinite(float(step)):
         raise ValueError(f"step must be a positive number, got {step!r}")
     h = sp.sympify(step)
-    moved = [each for each in ([theta] if isinstance(theta, sp.Symbol) else theta) if any(each in law.free_symbols for law in J.laws)]
+    moved = [each for each in _parameters(J, theta) if any(each in law.free_symbols for law in J.laws)]
     base = reparameterize(J, moved) if moved else J
 
     def rule(base: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
@@ -645,11 +695,10 @@ def gumbel_softmax(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], tempe
         Maddison, Mnih and Teh (2017), *The Concrete distribution*. Jang, Gu and Poole (2017),
         *Categorical reparameterization with Gumbel-softmax*.
     """
-    tau = sp.sympify(temperature)
+    tau = _expression("the temperature", temperature, J if isinstance(J, Expectation) else None)
     if not tau.is_positive:
         raise ValueError(f"the temperature must be positive, got {temperature!r}")
-    _require_expectation(J)
-    return pathwise(relax(J, [theta] if isinstance(theta, sp.Symbol) else list(theta), tau), theta)
+    return pathwise(relax(J, _parameters(J, theta), tau), theta)
 
 
 def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectation:
@@ -678,7 +727,8 @@ def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectat
         if len(table) == 2:
             (v0, p0), (v1, p1) = table.items()
             g = noise(crv_types.LogisticDistribution(0, 1), f"g_{each.symbol}")
-            swaps[each.symbol] = v0 + (v1 - v0) / (1 + sp.exp(-(sp.log(p1) - sp.log(p0) + g) / tau))
+            # tanh has no pole: SymPy does not know that p0/p1, to which exp would simplify, is positive.
+            swaps[each.symbol] = v0 + (v1 - v0) * (1 + sp.tanh((sp.log(p1) - sp.log(p0) + g) / (2 * tau))) / 2
         else:
             logits = [(sp.log(q) + noise(crv_types.GumbelDistribution(1, 0, False), f"g_{each.symbol}{k}")) / tau for k, q in enumerate(table.values())]
             # Relative to each logit, so that nothing overflows where one of them is large.

@@ -21,7 +21,7 @@ import sympy as sp
 from sympy.stats import crv_types, drv_types, frv_types
 from sympy.stats.rv import RandomSymbol
 
-from gradlib.estimators import UnsoundEstimator, each_parameter, parameter_derivative, require_continuous
+from gradlib.estimators import UnsoundEstimator, _elementary, _side, _suspects, each_parameter, parameter_derivative, require_continuous
 from gradlib.expectation import Expectation
 from gradlib.families import Law, named
 
@@ -189,7 +189,7 @@ def measure_valued(
         theta: a parameter, or a sequence of d parameters.
         coupled: draw :math:`x^+` and :math:`x^-` from the same noise. This lowers the variance where
             :math:`F(x^+)` and :math:`F(x^-)` are positively correlated, and raises it where negatively.
-        assume: names from :data:`gradlib.ASSUMPTIONS` that the caller vouches for.
+        assume: names from :data:`gradlib.estimators.ASSUMPTIONS` that the caller vouches for.
 
     Returns:
         The gradient as an :class:`Expectation` over J's variables and the noise: scalar for one
@@ -197,7 +197,8 @@ def measure_valued(
 
     Raises:
         UnsoundEstimator: for a parameter without a pair to draw from (shapes; laws that are
-            not in :data:`gradlib.weak.SPLITS`); if the integrand jumps where θ moves the jump.
+            not in ``gradlib.weak.SPLITS``); if the integrand jumps where θ moves the jump, or
+            on an edge of the support that θ moves.
         ValueError: if θ occurs nowhere in J.
 
     Examples:
@@ -248,6 +249,8 @@ def _difference(J: Expectation, each: Law, i: int, coupled: bool, fresh: Callabl
     """c (F(x⁺) − F(x⁻))."""
     split = find_split(each, i)
     x, F = each.symbol, J.plain
+    if isinstance(each.distribution, _C.UniformDistribution):
+        _require_inner_value(F, each, i)
     if coupled:
         laws, plus, minus = split.coupled
         given = [x] if split.shares_x else []
@@ -260,6 +263,24 @@ def _difference(J: Expectation, each: Law, i: int, coupled: bool, fresh: Callabl
         )
     high, low = (F.subs(x, draw) for draw in draws)
     return split.constant * (high - low)
+
+
+def _require_inner_value(F: sp.Expr, each: Law, i: int) -> None:
+    """A moving edge is itself a draw: F there must be its limit from inside, and not a value that has probability 0."""
+    x, edge, F = each.symbol, each.parameters[i], _elementary(F)
+
+    def on_edge(surface: sp.Expr) -> bool:
+        there = sp.simplify(surface.subs(x, edge))
+        whole = there.atoms(sp.Dummy)  # the surface of floor(a) is a − m with a general whole number m
+        return there == 0 or bool(whole) and there.xreplace(dict.fromkeys(whole, sp.S.Zero)).is_integer is True
+
+    if any(surface.has(x) and on_edge(surface) for surface, _ in _suspects(F)):
+        inside = _side(F, x, edge, (1, -1)[i])
+        if inside is None or sp.simplify(inside - F.subs(x, edge)) != 0:
+            raise UnsoundEstimator(
+                f"measure_valued: the integrand may jump at {x} = {edge}, an edge of the support that is itself one of the two draws. "
+                "Give it there its limit from inside, or use pathwise"
+            )
 
 
 def find_split(each: Law, i: int) -> Split:
