@@ -301,7 +301,7 @@ def _row(name: str, G: Expectation, at: Mapping, truth: float, samples: int, rng
 
 
 def _order(row: Row) -> tuple:
-    return row.expectation is None, row.is_biased, not np.isfinite(row.variance), row.work if np.isfinite(row.work) else 0
+    return row.expectation is None, row.is_biased, not np.isfinite(row.variance), row.work if np.isfinite(row.work) else 0, row.cost
 
 
 def _short(number: float) -> str:

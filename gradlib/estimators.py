@@ -133,7 +133,7 @@ def _constant_baseline(J: Expectation, b) -> sp.Expr:
         b = sp.sympify(b, strict=True)
     except sp.SympifyError:
         b = None
-    if not isinstance(b, sp.Expr) or isinstance(b, sp.logic.boolalg.Boolean) or b.has(sp.nan, sp.oo, -sp.oo, sp.zoo, sp.I):
+    if not isinstance(b, sp.Expr) or b.has(sp.nan, sp.oo, -sp.oo, sp.zoo, sp.I):
         raise ValueError(f"a baseline is a finite number or an expression in the parameters, got {b!r}")
     if random_symbols(b) or isinstance(J, Expectation) and b.free_symbols & {each.symbol for each in J.laws}:
         raise ValueError(f"the baseline {b} depends on the draw: the score times it need not have mean zero. See control_variate")
@@ -163,7 +163,7 @@ def _leave_one_out(S: Expectation, J: Expectation, theta, n: int) -> Expectation
 
     With copies x_1, …, x_n: (1/n) Σ_i [∇F(x_i) + (F(x_i) − (1/(n−1)) Σ_{j≠i} F(x_j)) ∇log p(x_i)].
     """
-    thetas = _parameters(J, theta)
+    thetas = parameters_of(J, theta)
     for each in thetas:
         for one in J.laws:
             _require_fixed_support(sp.S.One, one, each)  # here the density itself must vanish at a moving edge
@@ -254,7 +254,7 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
         >>> gl.reparameterize(gl.Expectation(X**2), [mu, sigma])
         E[(mu + sigma*epsilon)**2], epsilon ~ Normal(0, 1)
     """
-    thetas = _parameters(J, theta)
+    thetas = parameters_of(J, theta)
     moved = [each for each in J.laws if each.free_symbols & set(thetas)]
     taken = {s.name for s in J.parameters | {each.symbol for each in J.laws}}
     maps, variables = {}, []
@@ -321,7 +321,7 @@ def _names(assume: str | Iterable[str]) -> set[str]:
     return set(assume)
 
 
-def _parameters(J: Expectation, theta) -> list[sp.Symbol]:
+def parameters_of(J: Expectation, theta) -> list[sp.Symbol]:
     """The parameters asked for, as a list; every one of them occurs in J."""
     if isinstance(theta, sp.Symbol):
         thetas = [theta]
@@ -348,7 +348,7 @@ def each_parameter(J, theta, assume, rule, keep: set[str] | None = None, noise: 
     assumed = _names(assume)
     if unknown := assumed - set(ASSUMPTIONS):
         raise ValueError(f"unknown assumption {sorted(map(str, unknown))}: choose from {sorted(ASSUMPTIONS)}")
-    thetas = _parameters(J, theta)
+    thetas = parameters_of(J, theta)
     for each in thetas:
         _require_continuum(J, each)
     if J.is_vector:
@@ -367,7 +367,7 @@ def parameter_derivative(F: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
     """
     real = {s: sp.Dummy(s.name, real=True, positive=s.is_positive) for s in F.free_symbols if not s.is_real}
     back = {dummy: s for s, dummy in real.items()}
-    result = sp.diff(_elementary(F.xreplace(real)), real.get(symbol, symbol))
+    result = sp.diff(elementary(F.xreplace(real)), real.get(symbol, symbol))
     result = result.replace(sp.DiracDelta, lambda *args: sp.S.Zero)
     result = result.replace(
         lambda e: isinstance(e, (sp.Derivative, sp.Subs)) and e.has(sp.floor, sp.ceiling, sp.sign, sp.Heaviside) and not e.has(AppliedUndef),
@@ -413,7 +413,7 @@ def _require_fixed_support(F: sp.Expr, each: Law, theta: sp.Symbol) -> None:
         return
     for edge, inwards in ((each.support.inf, 1), (each.support.sup, -1)):
         if edge.has(theta):
-            term = _side(_elementary(F * each.density), each.symbol, edge, inwards)
+            term = one_sided_limit(elementary(F * each.density), each.symbol, edge, inwards)
             if term is None or sp.simplify(term) != 0:
                 missing = "" if term is None else f", so it would miss the boundary term with F*p = {sp.simplify(term)}"
                 raise UnsoundEstimator(
@@ -423,7 +423,7 @@ def _require_fixed_support(F: sp.Expr, each: Law, theta: sp.Symbol) -> None:
 
 
 #: Functions that are continuous on the whole real line. What is neither here nor treated
-#: in :func:`_suspects` cannot be decided, and is refused.
+#: in :func:`suspects` cannot be decided, and is refused.
 _MONOTONE = (sp.exp, sp.sinh, sp.tanh, sp.asinh, sp.atan, sp.erf, sp.erfc, sp.erfi, sp.Abs, sp.Max, sp.Min)
 _CONTINUOUS = (*_MONOTONE, sp.sin, sp.cos, sp.cosh, sp.sinc, sp.Si, sp.fresnels, sp.fresnelc, sp.airyai, sp.airybi)
 _JUMPS = (sp.Heaviside, sp.sign, sp.floor, sp.ceiling)
@@ -436,14 +436,14 @@ def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bo
     A jump matters where the derivative moves x across it (pathwise) or moves the jump
     itself (both rules, through the direct term).
     """
-    F = _elementary(J.plain.xreplace({each.symbol: _signed(each) for each in J.laws}))
+    F = elementary(J.plain.xreplace({each.symbol: _signed(each) for each in J.laws}))
     variables = {_signed(each) for each in J.laws}
     for each in J.laws:
         x = _signed(each)
         moved = moving_x and theta in each.free_symbols
         if not moved and not F.has(theta):
             continue
-        for surface, why in _suspects(F):
+        for surface, why in suspects(F):
             if not moved and not surface.has(theta):
                 continue
             if not surface.has(x):
@@ -471,7 +471,7 @@ def _signed(each: Law) -> sp.Symbol:
     return sp.Symbol(each.symbol.name, real=True, **sign)
 
 
-def _elementary(F: sp.Expr) -> sp.Expr:
+def elementary(F: sp.Expr) -> sp.Expr:
     """frac and Mod, written with floor."""
     return F.replace(lambda e: isinstance(e, (sp.frac, sp.Mod)), lambda e: e.rewrite(sp.floor))
 
@@ -483,7 +483,7 @@ def _instead(rule: str, where: sp.Expr, theta: sp.Symbol) -> str:
     return _BY_HAND
 
 
-def _suspects(node: sp.Expr):
+def suspects(node: sp.Expr):
     """Pairs (surface, kind): F may have a "jump" or a "pole" where the surface is zero; or is "unknown"."""
     if not node.free_symbols or node.is_Symbol:
         return
@@ -524,7 +524,7 @@ def _suspects(node: sp.Expr):
     elif not isinstance(node, (sp.Add, sp.Mul, *_CONTINUOUS)):
         yield node, "unknown"
     for part in parts:
-        yield from _suspects(part)
+        yield from suspects(part)
 
 
 def _relations(condition):
@@ -576,7 +576,7 @@ def _members(roots: sp.Set) -> list[sp.Expr] | None:
     return None
 
 
-def _side(F: sp.Expr, x: sp.Symbol, root: sp.Expr, direction: int) -> sp.Expr | None:
+def one_sided_limit(F: sp.Expr, x: sp.Symbol, root: sp.Expr, direction: int) -> sp.Expr | None:
     """The one-sided limit of F at the root; ``None`` where it cannot be found.
 
     Every function that jumps is first replaced by its value just beside the root, which
@@ -657,7 +657,7 @@ def _beside(node: sp.Expr, t: sp.Symbol) -> sp.Expr:
 def _refuse_jump(rule: str, F: sp.Expr, x: sp.Symbol, root: sp.Expr, theta: sp.Symbol) -> None:
     where = f"{x} = {root}".replace("_m", "m") + (", m a whole number" if root.has(sp.Dummy) else "")
     instead = _instead(rule, root, theta)
-    right, left = _side(F, x, root, 1), _side(F, x, root, -1)
+    right, left = one_sided_limit(F, x, root, 1), one_sided_limit(F, x, root, -1)
     if right is None or left is None:
         raise UnsoundEstimator(
             f"{rule}: the integrand may jump at {where}, and whether it does cannot be decided. "

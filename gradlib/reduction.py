@@ -15,23 +15,25 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import sympy as sp
+from sympy.stats.crv_types import BetaDistribution, GumbelDistribution, LogisticDistribution
 from sympy.stats.rv import RandomSymbol, random_symbols
 
 from gradlib.binding import bind
 from gradlib.estimators import (
     UnsoundEstimator,
-    _parameters,
     batch_size,
     copies,
     each_parameter,
     parameter_derivative,
+    parameters_of,
     pathwise,
     reparameterize,
+    require_continuous,
     score_function,
     total_score,
 )
 from gradlib.expectation import Expectation
-from gradlib.families import Law
+from gradlib.families import Law, named
 from gradlib.oracle import exact
 
 # --- baselines ---------------------------------------------------------------------------
@@ -600,10 +602,13 @@ def finite_difference(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], st
     References:
         Glasserman and Yao (1992), *Some guidelines and guarantees for common random numbers*.
     """
-    if isinstance(step, bool) or not isinstance(step, (numbers.Real, sp.Number)) or not step > 0 or not np.isfinite(float(step)):
+    try:
+        h = _expression("the step", step)
+    except (TypeError, ValueError):
+        h = sp.nan
+    if isinstance(step, bool) or not (h.is_number and h.is_positive):
         raise ValueError(f"step must be a positive number, got {step!r}")
-    h = sp.sympify(step)
-    moved = [each for each in _parameters(J, theta) if any(each in law.free_symbols for law in J.laws)]
+    moved = [each for each in parameters_of(J, theta) if any(each in law.free_symbols for law in J.laws)]
     base = reparameterize(J, moved) if moved else J
 
     def rule(base: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
@@ -698,15 +703,31 @@ def gumbel_softmax(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], tempe
     tau = _expression("the temperature", temperature, J if isinstance(J, Expectation) else None)
     if not tau.is_positive:
         raise ValueError(f"the temperature must be positive, got {temperature!r}")
-    return pathwise(relax(J, _parameters(J, theta), tau), theta)
+    thetas = parameters_of(J, theta)
+    relaxed = relax(J, thetas, tau)
+    _require_continuous_between(J, thetas)
+    result = pathwise(relaxed, theta, assume="continuous")  # the noise enters through smooth functions only
+    return Expectation(result.integrand, result.variables, {"exchange", *J.assumptions_made})
+
+
+def _require_continuous_between(J: Expectation, thetas: Sequence[sp.Symbol]) -> None:
+    """Refuse a jump of F where the relaxed variables go: anywhere between the smallest and the largest value."""
+    swaps, variables = {}, []
+    for each in J.laws:
+        if not each.free_symbols & set(thetas):
+            swaps[each.symbol] = each.variable
+            variables.append(each.variable)
+            continue
+        low, high = sp.Min(*each.table), sp.Max(*each.table)
+        variables.append(named(BetaDistribution(1, sp.exp(sum(thetas))), each.symbol.name))  # any law on (0, 1) that θ moves
+        swaps[each.symbol] = low + (high - low) * variables[-1]
+    between = Expectation(J.plain.xreplace(swaps), variables)
+    for theta in thetas:
+        require_continuous("gumbel_softmax", between, theta, moving_x=True)
 
 
 def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectation:
     """J with Gumbel-softmax variables in the place of the finite ones that the parameters move."""
-    from sympy.stats import crv_types
-
-    from gradlib.families import named
-
     taken = {s.name for s in J.parameters | {each.symbol for each in J.laws}}
     swaps, variables = {}, []
 
@@ -726,11 +747,11 @@ def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectat
         table = each.table
         if len(table) == 2:
             (v0, p0), (v1, p1) = table.items()
-            g = noise(crv_types.LogisticDistribution(0, 1), f"g_{each.symbol}")
-            # tanh has no pole: SymPy does not know that p0/p1, to which exp would simplify, is positive.
+            g = noise(LogisticDistribution(0, 1), f"g_{each.symbol}")
+            # tanh cannot overflow, and SymPy leaves it as it is.
             swaps[each.symbol] = v0 + (v1 - v0) * (1 + sp.tanh((sp.log(p1) - sp.log(p0) + g) / (2 * tau))) / 2
         else:
-            logits = [(sp.log(q) + noise(crv_types.GumbelDistribution(1, 0, False), f"g_{each.symbol}{k}")) / tau for k, q in enumerate(table.values())]
+            logits = [(sp.log(q) + noise(GumbelDistribution(1, 0, False), f"g_{each.symbol}{k}")) / tau for k, q in enumerate(table.values())]
             # Relative to each logit, so that nothing overflows where one of them is large.
             swaps[each.symbol] = sum(v / sum(sp.exp(other - logit) for other in logits) for v, logit in zip(table, logits))
     integrand = J.to_random(J.plain.subs(swaps, simultaneous=True))

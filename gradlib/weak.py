@@ -21,7 +21,7 @@ import sympy as sp
 from sympy.stats import crv_types, drv_types, frv_types
 from sympy.stats.rv import RandomSymbol
 
-from gradlib.estimators import UnsoundEstimator, _elementary, _side, _suspects, each_parameter, parameter_derivative, require_continuous
+from gradlib.estimators import UnsoundEstimator, each_parameter, elementary, one_sided_limit, parameter_derivative, require_continuous, suspects
 from gradlib.expectation import Expectation
 from gradlib.families import Law, named
 
@@ -267,15 +267,15 @@ def _difference(J: Expectation, each: Law, i: int, coupled: bool, fresh: Callabl
 
 def _require_inner_value(F: sp.Expr, each: Law, i: int) -> None:
     """A moving edge is itself a draw: F there must be its limit from inside, and not a value that has probability 0."""
-    x, edge, F = each.symbol, each.parameters[i], _elementary(F)
+    x, edge, F = each.symbol, each.parameters[i], elementary(F)
 
     def on_edge(surface: sp.Expr) -> bool:
         there = sp.simplify(surface.subs(x, edge))
         whole = there.atoms(sp.Dummy)  # the surface of floor(a) is a − m with a general whole number m
         return there == 0 or bool(whole) and there.xreplace(dict.fromkeys(whole, sp.S.Zero)).is_integer is True
 
-    if any(surface.has(x) and on_edge(surface) for surface, _ in _suspects(F)):
-        inside = _side(F, x, edge, (1, -1)[i])
+    if any(surface.has(x) and on_edge(surface) for surface, _ in suspects(F)):
+        inside = one_sided_limit(F, x, edge, (1, -1)[i])
         if inside is None or sp.simplify(inside - F.subs(x, edge)) != 0:
             raise UnsoundEstimator(
                 f"measure_valued: the integrand may jump at {x} = {edge}, an edge of the support that is itself one of the two draws. "

@@ -160,7 +160,6 @@ def test_closed_forms_of_baselines(m_, s_):
     assert gl.variance(pairs, {mu: m_}) == pytest.approx(6 + 8 * m_**2, rel=1e-9)
 
 
-@pytest.mark.xfail(reason="SymPy's Symbol is a Boolean too, and a bare symbol is refused as a baseline", strict=True)
 def test_a_bare_parameter_is_a_baseline():
     assert gl.exact(score(SQUARE, mu, baseline=mu), ONE) == pytest.approx(2)
 
