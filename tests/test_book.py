@@ -15,7 +15,7 @@ BOOK = ROOT / "book"
 NOTEBOOKS = sorted(BOOK.glob("*.ipynb"))
 CHAPTERS = [
     "motivation", "integrand", "distribution", "reparameterization", "both", "failures", "bias", "lower", "crossovers",
-    "measure", "guide", "cluster",
+    "measure", "guide", "cluster", "supervised", "policy", "soft", "inference", "choosing",
 ]  # fmt: skip
 APPENDICES = ["gaussian", "exchange"]
 
@@ -83,6 +83,15 @@ ITEMS = {
     "the same bits on threads, processes and a cluster": ("cluster", ["#threads", "#processes", "#dask cluster"]),
     "quasi-Monte Carlo: rates and their conditions": ("cluster", ["eq-one-point-per-cell", "eq-scrambled-smooth", "eq-scrambled-any"]),
     "what it costs": ("cluster", ["#what it costs"]),
+    "supervised learning on real data": ("supervised", ["eq-sup-risk", "eq-sup-row-gradient", "eq-sup-bound", "eq-sup-plateau"]),
+    "the finite-population formula": ("supervised", ["eq-sup-with", "eq-sup-without"]),
+    "policy gradients: reward to go and baselines": ("policy", ["eq-pg-log-trajectory", "eq-pg-known", "eq-pg-two-step"]),
+    "the discount left out": ("policy", ["eq-pg-shortcut", "eq-pg-shortcut-bias"]),
+    "the linear-quadratic regulator": ("policy", ["eq-pg-lqr-moment", "eq-pg-lqr-solution"]),
+    "maximum entropy: both terms": ("soft", ["eq-soft-two-terms", "eq-soft-same-gradient", "eq-soft-direct-step"]),
+    "the soft optimum": ("soft", ["eq-soft-best-policy", "eq-soft-best-value", "eq-soft-gap", "eq-soft-limit"]),
+    "variational inference": ("inference", ["eq-vi-evidence", "eq-vi-elbo", "eq-vi-gradient", "eq-vi-kl", "eq-vi-landing"]),
+    "a decision diagram": ("choosing", ["#the way to an estimator"]),
     "appendix: Gaussian change of variables": ("gaussian", ["eq-gauss-standardised", "eq-gauss-covariance"]),
     "appendix: exchanging ∇ and ∫": ("exchange", ["eq-leibniz", "eq-escaping-mass"]),
 }
