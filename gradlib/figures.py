@@ -628,7 +628,7 @@ def decisions(questions: Mapping[str, tuple[tuple[float, float], str]], answers:
         for number, (start, end, label) in enumerate(arrows, 1):
             arrow = axis.annotate(
                 "", boxes[end].get_position(), boxes[start].get_position(),
-                arrowprops={"arrowstyle": "-|>", "color": INK, "shrinkA": 0, "shrinkB": 0, "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()},
+                arrowprops={"arrowstyle": "-|>", "mutation_scale": 16, "color": INK, "shrinkA": 0, "shrinkB": 3, "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()},
             )  # fmt: skip
             arrow.set_zorder(0)
             (x0, y0), (x1, y1) = boxes[start].get_position(), boxes[end].get_position()
