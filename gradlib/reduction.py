@@ -622,7 +622,7 @@ def finite_difference(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], st
 
 
 def straight_through(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Expectation:
-    r"""The straight-through estimator for Bernoulli variables. **Biased**, except where F is linear in them.
+    r"""The straight-through estimator for Bernoulli variables. In general **biased**; exact where F is linear in them.
 
     .. math:: \mathbb{E}[\nabla_\theta F_\theta(b) + F_\theta'(b)\, \nabla_\theta p_\theta], \qquad b \sim \operatorname{Bernoulli}(p_\theta)
 
