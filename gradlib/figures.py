@@ -472,7 +472,7 @@ def comparison(table: Comparison):
     for height, row in zip(heights, rows):
         right.errorbar(row.measured.value, height, xerr=2 * row.measured.stderr, fmt="o", color="black", capsize=3, markersize=4)
     right.set_yticks(heights, [""] * len(rows))
-    right.set_xlabel("measured ± 2 s.e.; line: exact")
+    right.set_xlabel("measured")
     right.set_ylim(left.get_ylim())  # a row on the left is a row on the right
     return figure
 
