@@ -213,7 +213,8 @@ def _plain_law(each: Law, printer) -> str:
         return printer._print(each.density)
     if each.family:
         return f"{each.name}({', '.join(map(printer._print, each.parameters))})"
-    return "Table({" + ", ".join(f"{k}: {printer._print(v)}" for k, v in each.table.items()) + "})"
+    table = sorted(each.table.items(), key=lambda entry: sp.default_sort_key(entry[0]))  # SymPy keeps no order of its own
+    return "Table({" + ", ".join(f"{k}: {printer._print(v)}" for k, v in table) + "})"
 
 
 def dependence(J: Expectation, theta: sp.Symbol) -> str:
