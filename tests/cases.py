@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import sympy as sp
 import sympy.stats as st
 
@@ -92,3 +93,22 @@ def draws(name, rng, size):
     numbers = tuple(float(sp.sympify(parameter).subs(CASES[name].at)) for parameter in law.parameters)
     base = Source.of(law, numbers, CASES[name].at).draw(rng, size)
     return base if law.family is None or law.family.path is None else _path(type(law.distribution))(base, *numbers)
+
+
+def z_of_variance(G, at, samples=20_000, seeds=20):
+    """n·stderr² against the exact variance, in standard errors: the error of n·stderr² is measured over the seeds."""
+    spreads = np.array([np.asarray(gl.estimate(G, at, samples=samples, rng=seed).stderr) ** 2 * samples for seed in range(seeds)])
+    error = spreads.std(axis=0, ddof=1) / np.sqrt(seeds)
+    difference = spreads.mean(axis=0) - gl.variance(G, at)
+    return np.where(np.abs(difference) < 1e-12, 0.0, difference / np.maximum(error, 1e-300))
+
+
+def numerical(J, t, at, orders=1) -> float:
+    """A derivative of the oracle's J by central differences, extrapolated once (Richardson): error O(h⁴)."""
+
+    def slope(h):
+        high, low = gl.exact(J, {**at, t: at[t] + h}), gl.exact(J, {**at, t: at[t] - h})
+        return (high - low) / (2 * h) if orders == 1 else (high - 2 * gl.exact(J, at) + low) / h**2
+
+    h = 0.005 if orders == 1 else 0.02
+    return (4 * slope(h) - slope(2 * h)) / 3

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import sympy.stats as st
-from cases import mu, p, q, sigma
+from cases import mu, numerical, p, q, sigma, z_of_variance
 
 import gradlib as gl
 from gradlib.estimators import copies, total_score
@@ -24,25 +24,6 @@ ONE, TWO, THETA = {mu: 1.0}, {mu: 0.4, sigma: 1.2}, {theta: 0.7}
 FINITE = gl.Expectation(B * X**2 + B)
 ELBO = gl.Expectation(-(S**2) / 2 + (S - mu) ** 2 / (2 * sigma**2) + sp.log(sigma))
 score, path = gl.score_function, gl.pathwise
-
-
-def z_of_variance(G, at, samples=20_000, seeds=20):
-    """n·stderr² against the exact variance, in standard errors: the error of n·stderr² is measured over the seeds."""
-    spreads = np.array([np.asarray(gl.estimate(G, at, samples=samples, rng=seed).stderr) ** 2 * samples for seed in range(seeds)])
-    error = spreads.std(axis=0, ddof=1) / np.sqrt(seeds)
-    difference = spreads.mean(axis=0) - gl.variance(G, at)
-    return np.where(np.abs(difference) < 1e-12, 0.0, difference / np.where(error > 0, error, 1e-300))
-
-
-def numerical(J, t, at, orders=1) -> float:
-    """A derivative of the oracle's J by central differences, extrapolated once (Richardson): error O(h⁴)."""
-
-    def slope(h):
-        high, low = gl.exact(J, {**at, t: at[t] + h}), gl.exact(J, {**at, t: at[t] - h})
-        return (high - low) / (2 * h) if orders == 1 else (high - 2 * gl.exact(J, at) + low) / h**2
-
-    h = 0.005 if orders == 1 else 0.02
-    return (4 * slope(h) - slope(2 * h)) / 3
 
 
 # --- every unbiased rule -----------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import sympy.stats as st
-from cases import CASES, mu, p, sigma
+from cases import CASES, mu, numerical, p, sigma, z_of_variance
 
 import gradlib as gl
 from gradlib.weak import SPLITS
@@ -35,17 +35,6 @@ MATRIX = [
 ]
 
 
-def numerical(J, t, at, orders=1) -> float:
-    """The derivative of the oracle's J by central differences, extrapolated once (Richardson): error O(h⁴)."""
-
-    def slope(h):
-        high, low = gl.exact(J, {**at, t: at[t] + h}), gl.exact(J, {**at, t: at[t] - h})
-        return (high - low) / (2 * h) if orders == 1 else (high - 2 * gl.exact(J, at) + low) / h**2
-
-    h = 0.005 if orders == 1 else 0.02
-    return (4 * slope(h) - slope(2 * h)) / 3
-
-
 @lru_cache(maxsize=None)
 def truth(name: str, i: int, integrand: str) -> float:
     """By the score function; where the support moves, by differences."""
@@ -54,15 +43,6 @@ def truth(name: str, i: int, integrand: str) -> float:
     if name == "Uniform":
         return numerical(J, PARAMETERS[name, i], c.at)
     return gl.exact(gl.score_function(J, PARAMETERS[name, i]), c.at)
-
-
-def z_of_variance(G, at, samples=20_000, seeds=20) -> float:
-    """n·stderr² against the exact variance, in standard errors: the error of n·stderr² is measured over the seeds."""
-    spreads = np.array([gl.estimate(G, at, samples=samples, rng=seed).stderr ** 2 * samples for seed in range(seeds)])
-    want = gl.variance(G, at)
-    if spreads.std() == 0:
-        return 0.0 if spreads.mean() == pytest.approx(want, abs=1e-12) else np.inf
-    return (spreads.mean() - want) / (spreads.std(ddof=1) / np.sqrt(seeds))
 
 
 def test_the_matrix_covers_the_table():
