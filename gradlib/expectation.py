@@ -13,8 +13,10 @@ from collections.abc import Iterable
 from functools import cached_property
 
 import sympy as sp
+from sympy.core.cache import cacheit
 from sympy.core.function import AppliedUndef
 from sympy.printing.latex import LatexPrinter
+from sympy.printing.str import StrPrinter
 from sympy.stats.rv import RandomSymbol, random_symbols
 
 from gradlib.families import Law, law
@@ -183,6 +185,13 @@ class Expectation(sp.Expr):
 
     def _eval_is_real(self):
         return True
+
+    @cacheit
+    def sort_key(self, order=None):
+        # Random symbols of one name and different laws are alike to SymPy: their terms would come in any order.
+        cls, (n, keys), exponent, coefficient = super().sort_key(order)
+        laws = tuple(_plain_law(each, StrPrinter()) for each in self.laws)
+        return cls, (n, (*keys, laws)), exponent, coefficient
 
     def _latex(self, printer):
         under = ", ".join(

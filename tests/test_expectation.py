@@ -140,3 +140,13 @@ def test_the_notation_of_the_book(expression, expected):
     """A mixed derivative, above all, must not print as a derivative in x alone."""
     x, t, F = sp.Symbol("x", real=True), sp.Symbol("theta", real=True), sp.Function("F")
     assert gl.latex(expression(F, x, t)) == expected
+
+
+def test_terms_over_laws_of_one_name_print_in_one_order():
+    """SymPy sorts random symbols by their names alone; with equal keys the order would be that of a hash table."""
+    x, theta, F = sp.Symbol("x", real=True), sp.Symbol("theta", real=True), sp.Function("F")
+    plus, minus = (
+        gl.Expectation(F(st.ContinuousRV(x, sp.Function(name)(x, theta), set=sp.S.Reals))) for name in ("p^+", "p^-")
+    )
+    assert plus.sort_key() != minus.sort_key()
+    assert sp.default_sort_key(plus) != sp.default_sort_key(minus)
