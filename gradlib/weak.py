@@ -284,6 +284,7 @@ def _require_inner_value(F: sp.Expr, each: Law, i: int) -> None:
 
 
 def find_split(each: Law, i: int) -> Split:
+    """The weak derivative of a law in its i-th parameter; refused, with the alternative, where none is known."""
     try:
         return SPLITS[type(each.distribution)][i](*each.parameters)
     except KeyError:
