@@ -15,7 +15,7 @@ from sympy.stats.rv import RandomSymbol
 
 from gradlib import implicit
 from gradlib.estimators import UnsoundEstimator
-from gradlib.families import DOMAINS, FAMILIES, Law, law
+from gradlib.families import DOMAINS, Law, law, named
 from gradlib.kernels import SymPyPrinter
 from gradlib.weak import find_split
 
@@ -263,8 +263,6 @@ def _velocity(family: str, index: int) -> Callable:
 
 def _draw_of(distribution: sp.Basic, rng: np.random.Generator, at: Arrays, shape: tuple[int, ...]) -> np.ndarray:
     """Draws of a law whose parameters are expressions in the symbols of ``at``."""
-    from gradlib.families import named
-
     noise = ArrayLaw(named(distribution, "noise"))
     here = {s: np.broadcast_to(at[s], shape) for s in noise.parameters}
     return noise.draw(rng, here, () if here else shape)
