@@ -29,7 +29,7 @@ help:  ## list the targets
 book: $(INSTALLED) $(MODULES)  ## execute every notebook and build the HTML; prints the page to open
 	@$(PY) book/_tools/build.py
 
-test: $(INSTALLED)  ## unit tests, doctests, and every notebook compared with a fresh run
+test: $(INSTALLED)  ## unit tests, doctests, built pages in a browser, every notebook compared with a fresh run
 	@unit=passed; notebooks=passed; \
 	echo "1/2  Unit tests and doctests"; \
 	$(PY) -m pytest -n 2 || unit=FAILED; \
