@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from docutils import nodes
+from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from sphinxcontrib import katex
 
@@ -118,6 +120,10 @@ def typeset():
     class App:
         def setup_extension(self, name):
             assert name == "sphinxcontrib.katex"
+
+        def add_post_transform(self, transform):
+            pass
+
     before = {name: getattr(katex, name) for name in ("NODEJS_BINARY", "STARTUP_TIMEOUT", "RENDER_TIMEOUT")}
     typesetting.setup(App())
     yield lambda tex: katex.render_latex(tex, {"displayMode": True})
@@ -148,6 +154,17 @@ def test_a_page_with_bad_mathematics_fails_the_build(tmp_path, monkeypatch, type
     (tmp_path / "bad.html").write_text(typeset("x^"), "utf8")
     with pytest.raises(SystemExit, match=r"bad\.html: ParseError"):
         build.check_mathematics()
+
+
+@pytest.mark.parametrize("before, after, now", [
+    ("let (", ") be", "let |(F)| be"), ("let ", ", and", "let |F,| and"), ("", ".", "|F.|"), ("let ", " be", "let F be"), ("", "", "F"),
+])
+def test_a_formula_stays_with_its_punctuation(before, after, now):
+    paragraph = nodes.paragraph("", "", *filter(None, [nodes.Text(before), nodes.math("F", "F"), nodes.Text(after)]))
+    document = new_document("page")
+    document += paragraph
+    typesetting.Unbroken(document).run()
+    assert "".join(f"|{each.astext()}|" if isinstance(each, nodes.inline) else each.astext() for each in paragraph) == now
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 1. Every notebook runs from its source, never from stored outputs, into `_build/src`. Nothing is cached: a cache keyed
    by the notebook's text would miss an edit of gradlib and show stale numbers.
 2. The ledger page "What has been checked" is written from the bundles in the executed notebooks.
-3. Sphinx reads `_build/src` with execution off, nit-picky, and with every warning an error.
+3. Sphinx reads `_build/src` with execution off, nit-picky, and with every warning an error. KaTeX typesets the
+   mathematics (`typesetting.py`); a formula that it cannot typeset is an error too.
 """
 
 import json

