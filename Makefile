@@ -99,6 +99,6 @@ $(INSTALLED): requirements.txt pyproject.toml
 
 # What the pages need from npm. Node and npm come with the environment.
 $(MODULES): package.json package-lock.json | $(INSTALLED)
-	@echo "Fetching the style and the fonts of the mathematics (once)"
+	@echo "Fetching what the pages take from npm (once)"
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

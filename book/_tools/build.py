@@ -25,6 +25,7 @@ from notebooks import ANSI, BOOK, ROOT, NotebookError, execute, notebooks, write
 BUILD = ROOT / "_build"
 STAGE, HTML = BUILD / "src", BUILD / "html"
 KATEX = ROOT / "node_modules" / "katex"
+UPLOT = ROOT / "node_modules" / "uplot" / "dist"
 SHOWN = ["tests/test_frameworks.py"]  # code that pages include
 GENERATED = "book/checked"  # the page that stage 2 writes
 BINDER = "https://mybinder.org"  # serves any hosted repository; the address of this one comes from the git remote
@@ -46,6 +47,7 @@ def stage():
         shutil.copy(ROOT / shown, STAGE / shown)
     (STAGE / "_config.yml").write_text(yaml.safe_dump(configuration(), sort_keys=False), "utf8")
     style_of_mathematics(KATEX, STAGE / "book" / "_static" / "katex")
+    scripts_of_the_lab(STAGE / "book" / "_static")
     execute(notebooks(), lambda path, notebook: write(staged(path), notebook))
 
 
@@ -61,6 +63,16 @@ def style_of_mathematics(katex, target):
     for font in fonts:
         shutil.copy(katex / "dist" / font, target / font)
     (target / "katex.css").write_text(re.sub(r',url\([^)]+\.(woff|ttf)\) format\("\w+"\)', "", style), "utf8")
+
+
+def scripts_of_the_lab(target):
+    """What the estimator lab needs beside its own script: the library that draws, and gradlib's formulas as JavaScript."""
+    from gradlib import lab  # as in main
+
+    (target / "uplot").mkdir(parents=True)
+    for file in ("uPlot.iife.min.js", "uPlot.min.css"):
+        shutil.copy(UPLOT / file, target / "uplot" / file)
+    (target / "lab-data.js").write_text(lab.module(), "utf8")
 
 
 def staged(path):
