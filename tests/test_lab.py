@@ -100,7 +100,7 @@ def disagreements(file):
 
 
 def test_every_printed_function_agrees_with_sympy(data):
-    assert len(instances()) == 240
+    assert len(instances()) >= 240
     assert disagreements(data) == []
 
 
@@ -143,6 +143,10 @@ SETTINGS = [
     ("cosine", "exponential", "rate", {"rate": 0.9, "k": 1.1}),
     ("quartic", "exponential", "rate", {"rate": 1.5, "k": 0.5}),
     ("softplus", "normal", "sigma", {"mu": -1, "sigma": 2.5, "k": 3}),
+    ("sigmoid", "laplace", "b", {"mu": -1, "b": 1, "k": 2}),
+    ("cosine", "laplace", "b", {"mu": 0, "b": 1.2, "k": 1.5}),
+    ("sigmoid", "exponential", "rate", {"rate": 0.6, "k": 4}),
+    ("cosine", "normal", "sigma", {"mu": 2, "sigma": 1.5, "k": 2}),
     ("bump", "laplace", "mu", {"mu": 0.2, "b": 0.5, "k": 2}),
 ]
 
@@ -178,8 +182,25 @@ def test_exact_values_agree_with_the_oracle(data):
 
 def test_a_wrong_quadrature_is_noticed(data, tmp_path):
     script = tmp_path / "lab.js"
-    script.write_text(SCRIPT.read_text("utf8").replace("legendre(coarse ? 10 : 8)", "legendre(1)"), "utf8")
+    script.write_text(SCRIPT.read_text("utf8").replace("legendre(8)", "legendre(1)"), "utf8")
     assert any(wrong(found, i) for i, found in enumerate(computed(data, script)))
+
+
+def test_the_panels_are_fine_enough_at_the_ends_of_the_sliders(data, tmp_path):
+    """Where gradlib's own quadrature gives up, a rule with 2.5 times as many points has to agree."""
+    finer = tmp_path / "lab.js"
+    finer.write_text(SCRIPT.read_text("utf8").replace("legendre(8)", "legendre(20)"), "utf8")
+    code = """const found = [];
+    for (const key of Object.keys(gradlibLab.cases)) {
+      const [i, l] = key.split("/"), sliders = [...gradlibLab.laws[l].sliders, gradlibLab.integrands[i].slider];
+      for (let corner = 0; corner < 2 ** sliders.length; corner++) {
+        const e = gradlibLab.exact(key, sliders.map((s, j) => (corner >> j) & 1 ? s.high : s.low));
+        found.push([key, corner, e.gradient, e.baseline, ...Object.values(e.variance)]);
+      }
+    }
+    console.log(JSON.stringify(found));"""
+    for (key, corner, *ours), (*_, theirs) in ((a, (*b[:2], b[2:])) for a, b in zip(run(code, data, SCRIPT), run(code, data, finer), strict=True)):
+        assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-6), (key, corner)
 
 
 def test_the_draws_have_the_right_moments_and_a_seed_fixes_them(data):
@@ -207,3 +228,172 @@ def test_measured_means_lie_within_their_standard_errors(data):
             assert abs(z) < 5, (key, name, z)
             if "quartic" not in key:  # its gradients have tails too heavy for this many draws
                 assert measured == pytest.approx(exact, rel=0.5, abs=1e-9), (key, name)
+
+
+# What the page shows ----------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no browser: {CHROMIUM} is missing")
+    if not UPLOT.exists():
+        pytest.skip("no uPlot: `make book` fetches it")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[
+            "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
+        yield chromium
+        chromium.close()
+
+
+def site(folder, data_text):
+    """The lab of the page book/lab.md, alone."""
+    text = (ROOT / "book" / "lab.md").read_text("utf8")
+    html = text.split("```{raw} html\n")[1].split("```")[0]
+    (folder / "book").mkdir(parents=True)
+    (folder / "_static" / "uplot").mkdir(parents=True)
+    for name in ("lab.js", "lab.css"):
+        shutil.copy(SCRIPT.with_name(name), folder / "_static")
+    for name in ("uPlot.iife.min.js", "uPlot.min.css"):
+        shutil.copy(UPLOT / name, folder / "_static" / "uplot")
+    (folder / "_static" / "lab-data.js").write_text(data_text, "utf8")
+    page = folder / "book" / "lab.html"
+    page.write_text(f'<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Lab</title>'
+                    f'<meta name="viewport" content="width=device-width"></head><body>{html}</body></html>', "utf8")
+    return page
+
+
+def opened(browser, address, width=1280):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.complaints = []
+    page.on("console", lambda message: page.complaints.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("requestfailed", lambda request: page.complaints.append(request.url))
+    page.goto(address)
+    page.wait_for_selector(".lab tbody tr")
+    return page
+
+
+def number(text):
+    return float(text.replace("−", "-"))
+
+
+def shown(page, i):
+    """Choose a setting, moving the sliders by keyboard only, and read the numbers from the page."""
+    integrand, law, name, values = SETTINGS[i]
+    for field, value in (("integrand", integrand), ("law", law), ("parameter", name)):
+        page.select_option(f".lab select[name={field}]", value)
+    sliders = {s.symbol.name: s for s in [*lab.LAWS[law][2], lab.INTEGRANDS[integrand][2]]}
+    for parameter, slider in sliders.items():
+        page.focus(f".lab input[name={parameter}]")
+        page.keyboard.press("Home")
+        for _ in range(round((values[parameter] - slider.low) / slider.step)):
+            page.keyboard.press("ArrowRight")
+        assert float(page.input_value(f".lab input[name={parameter}]")) == pytest.approx(values[parameter])
+    page.focus(".lab input[name=n]")
+    page.keyboard.press("End")
+    page.wait_for_function("() => { const r = document.querySelector('.lab').labResult; return r && r.n === 10000 && "
+                           f"r.key === '{integrand}/{law}/{name}' && r.parameters.join() === "
+                           f"{json.dumps([values[s] for s in sliders])}.join(); }}")
+    rows = page.eval_on_selector_all(".lab tbody tr", "rows => rows.map(r => [r.dataset.estimator, ...[...r.cells].map(c => c.textContent)])")
+    return number(page.inner_text(".lab-truth strong")), {row[0]: row[2:] for row in rows}
+
+
+def complaints(page, i):
+    """Where the numbers that the page shows differ from gradlib's."""
+    gradient, _, variances = oracle(i)
+    at_page, rows = shown(page, i)
+    bad = [] if at_page == pytest.approx(gradient, rel=1e-6, abs=1e-6) else [("gradient", at_page, gradient)]
+    assert set(rows) == set(variances)
+    for name, (measured, z, exact, _) in rows.items():
+        mean, error = map(number, measured.split(" ± "))
+        if not abs(mean - gradient) <= 5 * error + 1e-6 or not abs(number(z)) < 5:
+            bad.append((name, measured, gradient))
+        if number(exact) != pytest.approx(variances[name], rel=1e-6, abs=1e-6):
+            bad.append((name, exact, variances[name]))
+    return bad
+
+
+@pytest.fixture(scope="module")
+def page(browser, data, tmp_path_factory):
+    page = opened(browser, site(tmp_path_factory.mktemp("site"), data.read_text("utf8")).as_uri())
+    yield page
+    page.close()
+
+
+@pytest.mark.parametrize("i", range(5))
+def test_the_numbers_shown_are_gradlibs(page, i):
+    assert complaints(page, i) == []
+    assert page.complaints == []
+
+
+def test_a_broken_formula_is_seen_on_the_page(browser, data, tmp_path):
+    text = data.read_text("utf8")
+    page = opened(browser, site(tmp_path, text.replace("-k*Math.sin(k*(mu + n0*sigma))", "k*Math.sin(k*(mu + n0*sigma))")).as_uri())
+    assert [name for name, *_ in complaints(page, 0)] == ["pathwise"]
+    page.close()
+
+
+def test_every_control_is_labelled_and_every_figure_described(page):
+    assert page.eval_on_selector_all(".lab input, .lab select", "all => all.filter(e => !e.labels.length || !e.labels[0].textContent.trim()).map(e => e.id)") == []
+    figures = page.eval_on_selector_all(".lab-plot", "all => all.map(e => [e.getAttribute('role'), e.getAttribute('aria-label')])")
+    assert len(figures) == 6 and all(role == "img" and len(label) > 30 for role, label in figures)
+    assert page.get_attribute(".lab-status", "aria-live") == "polite"
+    page.wait_for_function("() => document.querySelector('.lab-status').textContent.includes('Exact gradient')")
+    ids = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
+    assert len(set(ids)) == len(ids)
+
+
+def test_new_draws_change_the_means_and_the_same_seed_brings_them_back(page):
+    means = lambda: page.eval_on_selector_all(".lab tbody tr", "rows => rows.map(r => r.dataset.mean)")  # noqa: E731
+    ready = lambda seed: page.wait_for_function(f"() => document.querySelector('.lab').labResult.seed === {seed}")  # noqa: E731
+    ready(1)
+    first = means()
+    page.click("text=New draws")
+    ready(2)
+    assert all(a != b for a, b in zip(first, means()))
+    page.fill(".lab input[name=seed]", "1")
+    page.keyboard.press("Tab")
+    ready(1)
+    assert means() == first
+
+
+def test_the_colours_follow_the_theme(page):
+    pixels = "() => document.querySelector('.lab-plot canvas').toDataURL()"
+    light = page.evaluate(pixels)
+    page.evaluate("() => { document.documentElement.dataset.theme = 'dark'; }")
+    page.wait_for_function(f"(light) => ({pixels})() !== light", arg=light)
+    page.evaluate("() => { document.documentElement.dataset.theme = 'light'; }")
+    page.wait_for_function(f"(light) => ({pixels})() === light", arg=light)
+
+
+def test_the_lab_fits_a_phone_and_a_server(browser, data, tmp_path):
+    site(tmp_path / "sub", data.read_text("utf8"))
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        page = opened(browser, f"http://127.0.0.1:{server.server_port}/sub/book/lab.html", width=390)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        assert [each for each in page.complaints if "favicon" not in each and "404" not in each] == []
+        page.close()
+    finally:
+        server.shutdown()
+
+
+def test_a_redraw_takes_less_than_50_ms(page):
+    page.select_option(".lab select[name=law]", "normal")
+    page.select_option(".lab select[name=integrand]", "cosine")
+    page.focus(".lab input[name=mu]")
+    page.keyboard.press("Home")
+    times = []
+    for _ in range(31):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(40)
+        times.append(page.evaluate("document.querySelector('.lab').labRedraw"))
+    assert page.evaluate("document.querySelector('.lab').labResult.n") == 10000
+    assert sorted(times)[len(times) // 2] < 50, times

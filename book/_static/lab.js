@@ -72,12 +72,12 @@
         points.push(0, 1);
         weights.push(0.5, 0.5);
       } else {
-        const edges = (coarse && spec.coarse) || spec.edges, [nodes, parts] = legendre(coarse ? 10 : 8);
+        const edges = (coarse && spec.coarse) || spec.edges, [nodes, parts] = legendre(8);
         for (let i = 0; i + 1 < edges.length; i++) {
           const half = (edges[i + 1] - edges[i]) / 2, middle = (edges[i + 1] + edges[i]) / 2;
           nodes.forEach((x, j) => {
             const weight = half * parts[j] * spec.density(middle + half * x);
-            if (weight > 1e-40) {
+            if (weight > (coarse ? 1e-19 : 1e-40)) {
               points.push(middle + half * x);
               weights.push(weight);
             }
@@ -95,12 +95,19 @@
     const [a, wa] = used[0], [b, wb] = used[1] || [[0], [1]], [c, wc] = used[2] || [[0], [1]];
     const [p0, p1, p2, p3] = p, d = noise.length;
     let total = 0;
+    if (d === 1) {
+      for (let i = 0; i < a.length; i++) {
+        const v = f(a[i], p0, p1, p2, p3) - shift;
+        total += wa[i] * (power === 2 ? v * v : v);
+      }
+      return total;
+    }
     for (let i = 0; i < a.length; i++) {
       for (let j = 0; j < b.length; j++) {
         const w = wa[i] * wb[j];
-        if (w < 1e-26) continue;
+        if (w < 1e-19) continue; // far out in both directions
         for (let l = 0; l < c.length; l++) {
-          const v = (d === 1 ? f(a[i], p0, p1, p2, p3) : d === 2 ? f(a[i], b[j], p0, p1, p2, p3) : f(a[i], b[j], c[l], p0, p1, p2, p3)) - shift;
+          const v = (d === 2 ? f(a[i], b[j], p0, p1, p2, p3) : f(a[i], b[j], c[l], p0, p1, p2, p3)) - shift;
           total += w * wc[l] * (power === 2 ? v * v : v);
         }
       }
@@ -250,7 +257,7 @@
     function controlsAgain(focus) {
       const law = lab.laws[state.law], names = law.sliders.map((s) => s.name);
       if (!names.includes(state.parameter)) state.parameter = names[0];
-      controls.replaceChildren(
+      if (!small) controls.replaceChildren(
         select("integrand", "Integrand F(x)", Object.entries(lab.integrands).map(([v, e]) => [v, e.label]), state.integrand, (v) => {
           state.integrand = v;
           delete state.values.k;
@@ -324,7 +331,8 @@
         body));
     const truthLine = make("p", { class: "lab-truth" });
     const status = make("p", { class: "lab-status", role: "status", "aria-live": "polite" });
-    root.append(controls, sliders, make("div", { class: "lab-row" }, make("div", { class: "lab-field lab-seed" }, make("label", { for: id + "seed" }, "Seed"), seed), again), legend);
+    if (!small) root.append(controls);
+    root.append(sliders, make("div", { class: "lab-row" }, make("div", { class: "lab-field lab-seed" }, make("label", { for: id + "seed" }, "Seed"), seed), again), legend);
     root.append(truthLine, table);
     if (!small) root.append(scene.node);
     root.append(make("p", { class: "lab-title" }, "Gradients of single draws, one panel for each estimator"), about, grid);
@@ -343,7 +351,7 @@
     const width = (plot) => Math.max(200, Math.floor(plot.clientWidth));
     function chart(f, height, options, data) {
       if (f.chart) f.chart.destroy();
-      f.chart = new uPlot({ width: width(f.plot), height, legend: { show: false }, cursor: { show: false }, padding: [8, 12, 0, 0], ...options }, data, f.plot);
+      f.chart = new uPlot({ width: width(f.plot), height, legend: { show: false }, cursor: { show: false }, padding: [8, 22, 0, 0], ...options }, data, f.plot);
     }
     const truthDrawn = (at) => (u) => { // the exact gradient, a broad grey line
       const x = u.valToPos(at(), "x", true), c = u.ctx;
@@ -363,9 +371,9 @@
     function charts() {
       const grey = dark() ? "#c8c8c8" : "#6f6f6f";
       for (const [name, h] of Object.entries(histograms)) {
-        chart(h, small ? 120 : 150, {
+        chart(h, small ? 140 : 165, {
           scales: { x: { time: false, range: () => now.range }, y: { range: (u, low, high) => [0, (high || 1) * 1.05] } },
-          axes: axes([{}, { show: true, size: 48 }]),
+          axes: axes([{ label: "gradient of one draw", labelSize: 18 }, {}]),
           series: [{}, { stroke: colour(name), fill: colour(name) + "55", width: 1.5, paths: uPlot.paths.stepped({ align: 1 }), points: { show: false } }],
           hooks: { draw: [truthDrawn(() => now.truth.gradient), drew] },
         }, [[0, 1], [0, 0]]);
@@ -384,9 +392,9 @@
                       filter: (u, s) => s.map((v) => (u.width > 500 || [10, 100, 1000, 10000].includes(v) ? v : null)) }, {}]),
         series, bands, hooks: { draw: [drew] },
       }, [[10, 20], ...series.slice(1).map(() => [0, 0])]);
-      if (!small) chart(scene, 190, {
+      if (!small) chart(scene, 205, {
         scales: { x: { time: false }, y: {}, density: { range: (u, low, high) => [0, (high || 1) * 2.2] } },
-        axes: axes([{}, { label: "F(x)", labelSize: 18 }]),
+        axes: axes([{ label: "x", labelSize: 18 }, { label: "F(x)", labelSize: 18 }]),
         series: [{}, { stroke: css("--pst-color-text-base", "#222"), width: 2, points: { show: false } },
                  { scale: "density", stroke: grey, fill: grey + "44", width: 1, points: { show: false } }],
         hooks: { draw: [(u) => { // the first draws, as a rug
@@ -474,7 +482,7 @@
         scene.plot.setAttribute("aria-label", `F(x) = ${F} over the density of ${law.label}, with ${now.rug.length} draws.`);
       }
 
-      truthLine.replaceChildren(`Exact gradient of E[${F}] in ${letter}: `, make("strong", { "data-exact": truth.gradient }, digits(truth.gradient, 7)), `. Best baseline: ${digits(truth.baseline, 5)}.`);
+      truthLine.replaceChildren(`${small ? law.label + ". " : ""}Exact gradient of E[${F}] in ${letter}: `, make("strong", { "data-exact": truth.gradient }, digits(truth.gradient, 7)), `. Best baseline: ${digits(truth.baseline, 5)}.`);
       body.replaceChildren(...result.estimators.map((e) => make("tr", { "data-estimator": e.name, "data-mean": e.mean, "data-error": e.error, "data-variance": e.exact },
         make("th", { scope: "row" }, LOOK[e.name].label), ...[withError(e.mean, e.error), digits(e.z, 2), digits(e.exact, 7), digits(e.variance, 4)].map((t) => make("td", {}, t)))));
       about.textContent = "All panels share one horizontal scale; heights are shares of the draws. The grey line is the exact gradient.";
