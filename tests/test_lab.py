@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import random
+import re
 import shutil
 import subprocess
 import threading
@@ -129,6 +130,19 @@ def test_the_module_is_plain(data):
     text = data.read_text("utf8")
     assert "Not supported" not in text and "undefined" not in text and "I*" not in text
     assert "import" not in text and "export" not in text and "fetch" not in text
+
+
+def test_the_labs_in_the_chapters_name_what_there_is():
+    found = []
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        for cell in json.loads(path.read_text("utf8"))["cells"]:
+            if 'class="lab ' in (source := "".join(cell["source"])):
+                found.append(path.stem)
+                given = dict(re.findall(r'data-(\w+)="([^"]*)"', source))
+                each = next(c for c in lab.cases() if c.key == "{integrand}/{law}/{parameter}".format(**given))
+                assert set(given["estimators"].split()) <= {e.name for e in each.estimators}
+                assert all(f"../_static/{name}" in source for name in ("uplot/uPlot.min.css", "lab.css", "uplot/uPlot.iife.min.js", "lab-data.js", "lab.js"))
+    assert found == ["distribution", "failures", "reparameterization"]
 
 
 # What the page computes -----------------------------------------------------------------------------------------

@@ -224,7 +224,9 @@
   function build(root) {
     const id = "lab" + ++count, small = root.classList.contains("lab-small");
     const state = { integrand: root.dataset.integrand || "cosine", law: root.dataset.law || "normal", parameter: root.dataset.parameter || null,
-                    values: {}, n: 1000, seed: 1, hidden: new Set() };
+                    values: {}, n: 1000, seed: 1 };
+    const offered = root.dataset.estimators ? root.dataset.estimators.split(" ") : Object.keys(LOOK);
+    state.hidden = new Set(Object.keys(LOOK).filter((name) => !offered.includes(name)));
     if (root.dataset.at) for (const part of root.dataset.at.split(",")) {
       const [name, value] = part.split("=");
       state.values[name.trim()] = Number(value);
@@ -296,7 +298,7 @@
       schedule();
     });
     const legend = make("fieldset", { class: "lab-legend" }, make("legend", {}, "Estimators shown"));
-    for (const [name, look] of Object.entries(LOOK)) {
+    for (const [name, look] of Object.entries(LOOK).filter(([name]) => offered.includes(name))) {
       const box = make("input", { type: "checkbox", id: id + name, name });
       box.checked = true;
       box.addEventListener("change", () => {
@@ -482,8 +484,8 @@
         scene.plot.setAttribute("aria-label", `F(x) = ${F} over the density of ${law.label}, with ${now.rug.length} draws.`);
       }
 
-      truthLine.replaceChildren(`${small ? law.label + ". " : ""}Exact gradient of E[${F}] in ${letter}: `, make("strong", { "data-exact": truth.gradient }, digits(truth.gradient, 7)), `. Best baseline: ${digits(truth.baseline, 5)}.`);
-      body.replaceChildren(...result.estimators.map((e) => make("tr", { "data-estimator": e.name, "data-mean": e.mean, "data-error": e.error, "data-variance": e.exact },
+      truthLine.replaceChildren(`${small ? law.label + ". " : ""}Exact gradient of E[${F}] in ${letter}: `, make("strong", { "data-exact": truth.gradient }, digits(truth.gradient, 7)), offered.includes("baseline") ? `. Best baseline: ${digits(truth.baseline, 5)}.` : ".");
+      body.replaceChildren(...result.estimators.filter((e) => offered.includes(e.name)).map((e) => make("tr", { "data-estimator": e.name, "data-mean": e.mean, "data-error": e.error, "data-variance": e.exact },
         make("th", { scope: "row" }, LOOK[e.name].label), ...[withError(e.mean, e.error), digits(e.z, 2), digits(e.exact, 7), digits(e.variance, 4)].map((t) => make("td", {}, t)))));
       about.textContent = "All panels share one horizontal scale; heights are shares of the draws. The grey line is the exact gradient.";
       clearTimeout(redraw.said);
