@@ -9,6 +9,7 @@ PORT ?= 8000
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+MODULES := node_modules/.package-lock.json
 
 # Two notebooks or two test workers run side by side: one thread of linear algebra each. A fixed hash seed keeps
 # SymPy's order of terms, and with it every printed formula, the same in each run.
@@ -25,10 +26,10 @@ book test execute: export TQDM_DISABLE := 1
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-book: $(INSTALLED)  ## execute every notebook and build the HTML; prints the page to open
+book: $(INSTALLED) $(MODULES)  ## execute every notebook and build the HTML; prints the page to open
 	@$(PY) book/_tools/build.py
 
-test: $(INSTALLED)  ## unit tests, doctests, and every notebook compared with a fresh run
+test: $(INSTALLED)  ## unit tests, doctests, built pages in a browser, every notebook compared with a fresh run
 	@unit=passed; notebooks=passed; \
 	echo "1/2  Unit tests and doctests"; \
 	$(PY) -m pytest -n 2 || unit=FAILED; \
@@ -67,10 +68,12 @@ lock: $(INSTALLED)  ## refresh requirements.txt (UPGRADE= keeps the versions tha
 	    --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header $(UPGRADE) --output-file requirements.txt
 	@echo "requirements.txt: $$(grep -c '^[a-z].*==' requirements.txt) packages"
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
+	    --omit-lockfile-registry-resolved --loglevel=error
 UPGRADE ?= --upgrade
 
 clean:  ## remove everything that was built or installed
-	rm -rf $(VENV) _build gradlib.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) _build node_modules gradlib.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment. All modules are compiled at the end, on all processors, which is faster than one by one (--no-compile
@@ -93,3 +96,9 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@$(PY) -m compileall -q -q -j 0 $(VENV)/lib || true  # some packages carry templates that are no Python
 	@touch $@
 	@echo "  done"
+
+# What the pages need from npm. Node and npm come with the environment.
+$(MODULES): package.json package-lock.json | $(INSTALLED)
+	@echo "Fetching what the pages take from npm (once)"
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@

@@ -4,11 +4,13 @@ One rule each covers all three objectives.
 
 .. math::
 
+    \begin{aligned}
     \nabla_\theta \mathbb{E}_{x \sim p_\theta}[F_\theta(x)]
     &= \mathbb{E}_{x \sim p_\theta}[\nabla_\theta F_\theta(x) + F_\theta(x)\, \nabla_\theta \log p_\theta(x)]
     && \text{(score function)} \\
     &= \mathbb{E}_{x \sim p_\theta}[\nabla_\theta F_\theta(x) + F_\theta'(x)\, v_\theta(x)]
     && \text{(pathwise)}
+    \end{aligned}
 
 with the path velocity :math:`v_\theta(x) = \partial_\theta g_\theta(\varepsilon)` at
 :math:`\varepsilon = g_\theta^{-1}(x)`. Each rule stands beside the condition under

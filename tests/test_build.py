@@ -1,13 +1,19 @@
 """The build: failures name page and cell, nothing stored is believed, addresses come from the git remote alone."""
 
+import json
 import subprocess
+from pathlib import Path
 
 import pytest
 import yaml
+from docutils import nodes
+from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from sphinxcontrib import katex
 
 import build
 import notebooks
+import typesetting
 
 
 def save(path, *cells):
@@ -104,3 +110,107 @@ def test_a_repository_around_the_book_is_not_the_books(repository):
 def test_a_complaint_names_page_and_cell():
     line = f"{build.STAGE}/book/both.ipynb:30002: WARNING: undefined label: 'eq-none'"
     assert build.readable(line) == "book/both.ipynb, cell 3, line 2: WARNING: undefined label: 'eq-none'"
+
+
+# Mathematics --------------------------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def typeset():
+    """KaTeX as the build runs it."""
+    class App:
+        def setup_extension(self, name):
+            assert name == "sphinxcontrib.katex"
+
+        def add_post_transform(self, transform):
+            pass
+
+    before = {name: getattr(katex, name) for name in ("NODEJS_BINARY", "STARTUP_TIMEOUT", "RENDER_TIMEOUT")}
+    typesetting.setup(App())
+    yield lambda tex: katex.render_latex(tex, {"displayMode": True})
+    for name, value in before.items():
+        setattr(katex, name, value)
+
+
+@pytest.mark.parametrize("tex", [
+    r"\mathbb{E}_{x \sim \mathcal{N}\left(\mu,\sigma^2\right)}[F]", r"\operatorname{Var} \underset{n \to \infty}{\to} 0",
+    r"\begin{aligned} a &= b && \text{exchange of ∇ and ∫, at θ} \\ &= c \end{aligned}", "∇ F = 2 ∫ x",
+])
+def test_good_mathematics_passes(typeset, tex):
+    html = typeset(tex)
+    assert "<math" in html and 'class="katex-html"' in html
+    assert build.bad_mathematics(html) == []
+
+
+@pytest.mark.parametrize("tex, named", [(r"\frac{1}{", "Unexpected end of input"), ("a & b", "'&'"), (r"\nosuch + 1", r"\nosuch + 1")])
+def test_bad_mathematics_is_refused_and_named(typeset, tex, named):
+    (found,) = build.bad_mathematics(f"<p>{typeset('a + b')} and {typeset(tex)} and {typeset('c')}</p>")
+    assert named in found
+
+
+def test_a_page_with_bad_mathematics_fails_the_build(tmp_path, monkeypatch, typeset):
+    monkeypatch.setattr(build, "HTML", tmp_path)
+    (tmp_path / "good.html").write_text(typeset("x"), "utf8")
+    build.check_mathematics()
+    (tmp_path / "bad.html").write_text(typeset("x^"), "utf8")
+    with pytest.raises(SystemExit, match=r"bad\.html: ParseError"):
+        build.check_mathematics()
+
+
+@pytest.mark.parametrize("before, after, now", [
+    ("let (", ") be", "let |(F)| be"), ("let ", ", and", "let |F,| and"), ("", ".", "|F.|"), ("let ", " be", "let F be"), ("", "", "F"),
+])
+def test_a_formula_stays_with_its_punctuation(before, after, now):
+    paragraph = nodes.paragraph("", "", *filter(None, [nodes.Text(before), nodes.math("F", "F"), nodes.Text(after)]))
+    document = new_document("page")
+    document += paragraph
+    typesetting.Unbroken(document).run()
+    assert "".join(f"|{each.astext()}|" if isinstance(each, nodes.inline) else each.astext() for each in paragraph) == now
+
+
+@pytest.fixture
+def package(tmp_path):
+    """What the build uses of KaTeX's npm package."""
+    def write(version):
+        (tmp_path / "dist" / "fonts").mkdir(parents=True)
+        (tmp_path / "package.json").write_text(json.dumps({"version": version}))
+        (tmp_path / "dist" / "fonts" / "A.woff2").write_bytes(b"font")
+        (tmp_path / "dist" / "katex.min.css").write_text(
+            '@font-face{src:url(fonts/A.woff2) format("woff2"),url(fonts/A.woff) format("woff"),'
+            'url(fonts/A.ttf) format("truetype")}')
+        return tmp_path
+    return write
+
+
+def test_the_style_names_the_fonts_that_come_with_it(tmp_path, package):
+    build.style_of_mathematics(package(katex.katex_version), target := tmp_path / "static")
+    assert (target / "katex.css").read_text() == '@font-face{src:url(fonts/A.woff2) format("woff2")}'
+    assert (target / "fonts" / "A.woff2").read_bytes() == b"font"
+
+
+def test_a_style_of_another_version_is_refused(tmp_path, package):
+    with pytest.raises(SystemExit, match="0.0.1"):
+        build.style_of_mathematics(package("0.0.1"), tmp_path / "static")
+
+
+def test_the_npm_lock_holds_the_right_katex_and_no_download_address():
+    lock = json.loads((notebooks.ROOT / "package-lock.json").read_text("utf8"))
+    assert lock["packages"]["node_modules/katex"]["version"] == katex.katex_version
+    assert all("integrity" in package and "resolved" not in package
+               for name, package in lock["packages"].items() if name)
+
+
+def test_a_node_that_never_listens_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(katex.KaTeXServer, "build_command", classmethod(lambda *_, **__: ["sleep", "60"]))
+    with pytest.raises(katex.KaTeXError):
+        typesetting.start(tmp_path, timeout=0.1)
+
+
+def test_a_socket_that_refuses_at_first_is_tried_again(tmp_path, monkeypatch):
+    late = ("import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); time.sleep(0.5); "
+            "s.listen(); s.accept(); time.sleep(60)")
+    command = classmethod(lambda _, socket: [build.sys.executable, "-c", late, str(socket)])
+    monkeypatch.setattr(katex.KaTeXServer, "build_command", command)
+    process, connection = typesetting.start(Path(tmp_path), timeout=20)
+    connection.close()
+    process.kill()
+    process.communicate()

@@ -3,23 +3,29 @@
 1. Every notebook runs from its source, never from stored outputs, into `_build/src`. Nothing is cached: a cache keyed
    by the notebook's text would miss an edit of gradlib and show stale numbers.
 2. The ledger page "What has been checked" is written from the bundles in the executed notebooks.
-3. Sphinx reads `_build/src` with execution off, nit-picky, and with every warning an error.
+3. Sphinx reads `_build/src` with execution off, nit-picky, and with every warning an error. KaTeX typesets the
+   mathematics (`typesetting.py`); a formula that it cannot typeset is an error too.
 """
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
+from sphinxcontrib.katex import katex_version
 
 from notebooks import ANSI, BOOK, ROOT, NotebookError, execute, notebooks, write
 
 BUILD = ROOT / "_build"
 STAGE, HTML = BUILD / "src", BUILD / "html"
+KATEX = ROOT / "node_modules" / "katex"
+UPLOT = ROOT / "node_modules" / "uplot" / "dist"
 SHOWN = ["tests/test_frameworks.py"]  # code that pages include
 GENERATED = "book/checked"  # the page that stage 2 writes
 BINDER = "https://mybinder.org"  # serves any hosted repository; the address of this one comes from the git remote
@@ -40,7 +46,33 @@ def stage():
         (STAGE / shown).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / shown, STAGE / shown)
     (STAGE / "_config.yml").write_text(yaml.safe_dump(configuration(), sort_keys=False), "utf8")
+    style_of_mathematics(KATEX, STAGE / "book" / "_static" / "katex")
+    scripts_of_the_lab(STAGE / "book" / "_static")
     execute(notebooks(), lambda path, notebook: write(staged(path), notebook))
+
+
+def style_of_mathematics(katex, target):
+    """Copy the style and the fonts of the KaTeX that typesets the book; of its font formats the one browsers ask for."""
+    version = json.loads((katex / "package.json").read_text("utf8"))["version"]
+    if version != katex_version:
+        sys.exit(f"package.json has KaTeX {version}, but sphinxcontrib-katex typesets with {katex_version}: "
+                 f"write {katex_version} there and run `make lock UPGRADE=`.")
+    style = (katex / "dist" / "katex.min.css").read_text("utf8")
+    fonts = sorted(set(re.findall(r"url\((fonts/[^)]+\.woff2)\)", style)))
+    (target / "fonts").mkdir(parents=True)
+    for font in fonts:
+        shutil.copy(katex / "dist" / font, target / font)
+    (target / "katex.css").write_text(re.sub(r',url\([^)]+\.(woff|ttf)\) format\("\w+"\)', "", style), "utf8")
+
+
+def scripts_of_the_lab(target):
+    """What the estimator lab needs beside its own script: the library that draws, and gradlib's formulas as JavaScript."""
+    from gradlib import lab  # as in main
+
+    (target / "uplot").mkdir(parents=True)
+    for file in ("uPlot.iife.min.js", "uPlot.min.css"):
+        shutil.copy(UPLOT / file, target / "uplot" / file)
+    (target / "lab-data.js").write_text(lab.module(), "utf8")
 
 
 def staged(path):
@@ -99,7 +131,8 @@ def sphinx():
     command = [Path(sys.executable).with_name("jupyter-book"), "build", STAGE, "--path-output", ROOT,
                "-W", "-n", "--keep-going", "-q"]
     said, complaints = [], []
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as run:
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)}) as run:
         for line in map(readable, run.stdout):
             said.append(line)
             if re.search(r"(^|: )(WARNING|ERROR|CRITICAL): ", line):
@@ -125,6 +158,20 @@ def finish():
             page.write_text(text, "utf8")
 
 
+def bad_mathematics(html):
+    """What KaTeX could not typeset in a page, each with its reason. It marks such places red, and goes on."""
+    return [unescape(found[1] or found[2]) for found in re.finditer(
+        r'class="katex-error" title="([^"]*)"|<math\b(?:(?!</math>).)*mathcolor="#cc0000".*?'
+        r'<annotation encoding="application/x-tex">(.*?)</annotation>', html, re.S)]
+
+
+def check_mathematics():
+    bad = [f"{page.relative_to(HTML)}: {reason}" for page in sorted(HTML.rglob("*.html"))
+           for reason in bad_mathematics(page.read_text("utf8"))]
+    if bad:
+        sys.exit("\n".join(["\nThe book is wrong: KaTeX could not typeset", *(f"  {each}" for each in bad)]))
+
+
 def main():
     from gradlib import ledger  # after the tools above: their tests need no gradlib
 
@@ -138,6 +185,7 @@ def main():
     step("3/3  Building the HTML")
     sphinx()
     finish()
+    check_mathematics()
     page = HTML / "index.html"
     step(f"The book is ready. Open\n  {page}\n  {page.as_uri()}")
 

@@ -1,0 +1,368 @@
+"""Every built page in a browser: nothing from elsewhere, no error, all mathematics, nothing wider than a phone.
+
+The site is opened both as files and from a sub-path of a local server. Needs `make book` and an installed Chromium or
+Chrome; without them these tests are skipped, or fail where BROWSER_TESTS=required, as in CI. No browser is downloaded.
+"""
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urldefrag, urljoin
+
+import pytest
+from playwright.sync_api import Error, sync_playwright
+
+SITE = Path(__file__).resolve().parents[1] / "_build" / "html"
+ENTRY = "index.html"  # leads on to the first page
+PAGES = sorted(page.relative_to(SITE).as_posix() for page in SITE.rglob("*.html")
+               if "_static" not in page.parts and page != SITE / ENTRY)
+BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome", "chrome"])), None)
+SUBPATH = "/some/where/"
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+
+missing = [what for what, there in {"no Chromium or Chrome is installed": BROWSER,
+                                    "no site is built (make book)": (SITE / "searchindex.js").exists()}.items() if not there]
+if missing and os.environ.get("BROWSER_TESTS") != "required":
+    pytest.skip(f"browser tests: {' and '.join(missing)}", allow_module_level=True)
+
+
+def test_there_is_something_to_test():
+    assert not missing
+    assert "book/index.html" in PAGES and len(PAGES) > 15
+
+
+# Opening pages --------------------------------------------------------------------------------------------------
+
+class Subpath(http.server.SimpleHTTPRequestHandler):
+    """A host that has the site under a sub-path, and nothing elsewhere."""
+
+    def translate_path(self, path):
+        return super().translate_path(path.removeprefix(SUBPATH) if path.startswith(SUBPATH) else "/nowhere")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """A function from a folder to the address under which it is served."""
+    servers = []
+
+    def start(folder):
+        handler = functools.partial(Subpath, directory=str(folder))
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_address[1]}{SUBPATH}"
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=BROWSER, args=["--disable-gpu", "--no-first-run", "--disable-background-networking"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def served(serve):
+    return serve(SITE)
+
+
+@pytest.fixture
+def visit(browser):
+    """A function that opens a page of the site at `base`: the page, and a growing list of what went wrong."""
+    contexts = []
+
+    def visit(base, path, width="desktop", scheme="light", **options):
+        wide, high = WIDTHS[width]
+        context = browser.new_context(viewport={"width": wide, "height": high}, color_scheme=scheme, **options)
+        contexts.append(context)
+        context.set_default_timeout(60_000)
+        wrong = []
+
+        def request(route):
+            url = route.request.url
+            if url.startswith((base, "data:", "blob:")):
+                route.continue_()
+            else:
+                wrong.append(f"asks for {url}")
+                route.abort()
+        context.route("**/*", request)
+        context.on("response", lambda answer: answer.status >= 400 and wrong.append(f"{answer.status} for {answer.url}"))
+        context.on("requestfailed", lambda request: "ERR_ABORTED" in request.failure  # the page was left before it came
+                   or wrong.append(f"{request.failure}: {request.url}"))
+        page = context.new_page()
+        page.on("console", lambda said: said.type in {"error", "warning"} and wrong.append(f"console: {said.text}"))
+        page.on("pageerror", lambda error: wrong.append(f"uncaught: {error}"))
+        page.goto(urljoin(base, path), wait_until="load")
+        if path != ENTRY:
+            page.evaluate("document.fonts.ready.then(() => true)")
+        return page, wrong
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+# What is looked for. Each checker returns what it found; an empty list is what we want. --------------------------
+
+def unfold(page):
+    """Show what the reader may unfold: solutions, hidden cells."""
+    page.evaluate("""() => {
+        document.querySelectorAll('details').forEach(each => { each.open = true; });
+        document.querySelectorAll('.toggle-hidden').forEach(each => each.classList.remove('toggle-hidden'));
+    }""")
+
+
+def bad_mathematics(page):
+    """Raw TeX, errors of KaTeX, empty formulas, fonts that did not load, formulas that cannot be told from the page."""
+    return page.evaluate(r"""() => {
+        const found = [];
+        const main = document.querySelector('main') ?? document.body;
+        const texts = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
+        while (texts.nextNode()) {
+            const text = texts.currentNode;
+            if (text.parentElement.closest('pre, code, script, style, annotation, noscript')) continue;
+            if (/\$\$|\\\(|\\\[|\\begin\{|\$[^$]*\\[a-z]+[^$]*\$/.test(text.data)) found.push('raw: ' + text.data.trim());
+        }
+        for (const each of main.querySelectorAll('.katex-error, [style*="#cc0000"], mjx-container'))
+            found.push('not KaTeX, or its error: ' + each.textContent);
+        const rgb = colour => (colour.match(/[\d.]+/g) ?? []).map(Number);
+        const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255)
+            .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+            .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+        const ground = each => {
+            for (; each; each = each.parentElement) {
+                const colour = rgb(getComputedStyle(each).backgroundColor);
+                if (colour.length === 3 || colour[3] === 1) return colour;
+            }
+            return [255, 255, 255];
+        };
+        for (const each of main.querySelectorAll('span.math, div.math')) {
+            const drawn = each.querySelector('.katex-html'), tex = each.querySelector('annotation')?.textContent;
+            if (!drawn || !tex) { found.push('no formula in: ' + each.textContent); continue; }
+            if (!each.offsetParent) continue;  // inside something folded
+            const {width, height} = drawn.getBoundingClientRect();
+            if (width < 2 || height < 2) found.push('without extent: ' + tex);
+            const [light, dark] = [luminance(rgb(getComputedStyle(drawn).color)), luminance(ground(drawn))]
+                .sort((a, b) => b - a);
+            if ((light + 0.05) / (dark + 0.05) < 4.5) found.push('hardly visible: ' + tex);
+        }
+        for (const font of document.fonts) if (font.status === 'error') found.push('no font ' + font.family);
+        return found;
+    }""")
+
+
+def sideways(page):
+    """What sticks out of the window although nothing around it scrolls, and what is cut off with no way to scroll to it."""
+    return page.evaluate("""() => {
+        const root = document.documentElement, found = [];
+        if (root.scrollWidth > root.clientWidth) found.push(`the page is ${root.scrollWidth} wide`);
+        const main = document.querySelector('main') ?? document.body, name = each =>
+            `${each.tagName.toLowerCase()}.${each.className}: ${each.textContent.trim().slice(0, 60)}`;
+        const scrolls = each => /auto|scroll/.test(getComputedStyle(each).overflowX);
+        for (const each of main.querySelectorAll('article *')) {
+            const box = each.getBoundingClientRect();
+            if (!box.width || box.right <= root.clientWidth + 1 || each.closest('.katex-mathml, svg')) continue;
+            let around = each.parentElement;
+            while (around && around !== main && !scrolls(around)) around = around.parentElement;
+            if (!around || around === main) found.push('sticks out: ' + name(each));
+        }
+        for (const each of main.querySelectorAll('div.math, span.math, .katex-display, table, pre, .cell_output'))
+            if (each.scrollWidth > each.clientWidth + 1 && each.clientWidth
+                && /hidden|clip/.test(getComputedStyle(each).overflowX)) found.push('cut off: ' + name(each));
+        return found;
+    }""")
+
+
+def anchors(page, html, address):
+    """Where one can go in a page (id: number, if an equation's), and its links (address, text, whether it cites)."""
+    return page.evaluate("""([html, address]) => {
+        const parsed = new DOMParser().parseFromString(html, 'text/html');
+        return [
+            Object.fromEntries([...parsed.querySelectorAll('[id]')].map(each =>
+                [each.id, each.querySelector(':scope > .eqno')?.firstChild.textContent.trim() ?? ''])),
+            [...parsed.querySelectorAll('a[href]:not(.headerlink)')].map(each =>
+                [new URL(each.getAttribute('href'), address).href, each.textContent.trim(), each.matches('.reference.internal')]),
+        ];
+    }""", [html, address])
+
+
+def collect(page, folder, base, paths):
+    return {path: anchors(page, (folder / path).read_text("utf8"), urljoin(base, path)) for path in paths}
+
+
+def broken_links(base, pages):
+    """Links into this site that lead nowhere, and those that cite an equation by a number that is not its own."""
+    found = []
+    for path, (_, links) in pages.items():
+        for address, text, _ in links:
+            target, fragment = urldefrag(address)
+            if not target.startswith(base):
+                continue
+            target = unquote(target.removeprefix(base).partition("?")[0])
+            if target.endswith(".html") and target not in pages:
+                found.append(f"{path}: no page {target}")
+            elif target in pages and fragment and unquote(fragment) not in pages[target][0]:
+                found.append(f"{path}: {target} has no #{fragment}")
+            elif target in pages and fragment and (number := pages[target][0][unquote(fragment)]):
+                if text.startswith("(") and text != number:
+                    found.append(f"{path}: {text} cites {number} of {target}")
+    return found
+
+
+def hits(page, word, timeout=60_000):
+    """The pages that the search finds for a word."""
+    page.goto(urljoin(page.url, f"search.html?q={word}"))
+    page.wait_for_function("""() => {
+        const said = document.querySelector('#search-results .search-summary, #search-results p');
+        return said && /found|did not match/i.test(said.textContent);
+    }""", timeout=timeout)
+    return page.eval_on_selector_all("#search-results ul.search a", "links => links.map(link => link.getAttribute('href'))")
+
+
+# Every page -----------------------------------------------------------------------------------------------------
+
+def test_the_entry_leads_to_the_book(visit, served):
+    page, wrong = visit(served, ENTRY)
+    page.wait_for_url(urljoin(served, "book/index.html"))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page(served, visit, path):
+    page, wrong = visit(served, path)
+    unfold(page)
+    for width, (wide, high) in WIDTHS.items():
+        page.set_viewport_size({"width": wide, "height": high})
+        for scheme in "light", "dark":
+            page.emulate_media(color_scheme=scheme)
+            page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+            assert {"mathematics": bad_mathematics(page), "sideways": sideways(page)} == \
+                {"mathematics": [], "sideways": []}, f"{width}, {scheme}"
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_from_a_file(visit, path):
+    page, wrong = visit(f"{SITE.as_uri()}/", path, "phone", "dark")
+    unfold(page)
+    assert bad_mathematics(page) + sideways(page) + wrong == []
+
+
+def test_mathematics_needs_no_script(visit, served):
+    page, wrong = visit(served, "book/distribution.html", java_script_enabled=False)
+    assert page.locator(".katex-html").count() > 30
+    assert bad_mathematics(page) + wrong == []
+
+
+def test_links_and_equation_numbers(visit, served):
+    page, _ = visit(served, "search.html")
+    pages = collect(page, SITE, served, [ENTRY, *PAGES])
+    numbers = [number for ids, _ in pages.values() for number in ids.values() if number]
+    cited = [text for _, links in pages.values() for _, text, internal in links if internal and text.startswith("(")]
+    assert len(numbers) > 100 and len(cited) > 100
+    assert broken_links(served, pages) == []
+
+
+@pytest.mark.parametrize("where", ["server", "file"])
+def test_search_finds(visit, served, where):
+    page, wrong = visit(served if where == "server" else f"{SITE.as_uri()}/", "search.html")
+    assert any("distribution.html" in hit for hit in hits(page, "REINFORCE"))
+    assert hits(page, "zyzzyva") == []
+    assert wrong == []
+
+
+# The checkers reject --------------------------------------------------------------------------------------------
+
+FORMULA = ('<span class="math"><span class="katex"><span class="katex-mathml"><math><annotation>x</annotation></math></span>'
+           '<span class="katex-html">x</span></span></span>')
+
+
+@pytest.fixture
+def made(tmp_path, serve, visit):
+    """A function that opens a page with the given body."""
+    base = serve(tmp_path)
+
+    def made(body, width="phone"):
+        (tmp_path / "page.html").write_text(
+            '<!doctype html><html lang="en"><head><meta name="viewport" content="width=device-width"><title>A</title>'
+            '<link rel="icon" href="data:,"><style>.katex-mathml{position:absolute;clip-path:inset(50%)}'
+            f'.katex-html{{display:inline-block}}</style></head><body><main><article>{body}</article></main></body>', "utf8")
+        return visit(base, "page.html", width)
+    return made
+
+
+def test_a_sound_page_passes(made):
+    page, wrong = made(f"<p>{FORMULA} costs $5, not $6.</p><pre>$$x$$ {'long ' * 99}</pre><style>pre{{overflow:auto}}</style>")
+    assert bad_mathematics(page) + sideways(page) + wrong == []
+
+
+@pytest.mark.parametrize("body, complaint", [
+    ('<script src="https://example.org/a.js"></script>', "asks for https://example.org/a.js"),
+    ('<link rel="stylesheet" href="//example.org/a.css">', "asks for http://example.org/a.css"),
+    ('<script>fetch("https://example.org/a.json").catch(() => 0)</script>', "asks for https://example.org/a.json"),
+    ('<img src="none.png" alt="">', "404 for"),
+    ('<img src="/at-the-root.png" alt="">', "asks for http://127.0.0.1"),
+    ('<script>console.error("odd")</script>', "console: odd"),
+    ('<script>throw new Error("worse")</script>', "uncaught: worse"),
+])
+def test_a_page_that_asks_or_errs_is_rejected(made, body, complaint):
+    page, wrong = made(body)
+    page.wait_for_timeout(300)
+    assert any(each.startswith(complaint) for each in wrong), wrong
+
+
+@pytest.mark.parametrize("body, complaint", [
+    ("<p>$$x$$</p>", "raw"), (r"<p>\(x\)</p>", "raw"), (r"<p>$\mu$</p>", "raw"), (r"<p>\begin{aligned}</p>", "raw"),
+    ('<span class="math">x</span>', "no formula"), ('<span class="katex-error">x</span>', "not KaTeX"),
+    ('<span style="color:#cc0000">x</span>', "not KaTeX"),
+    (FORMULA.replace('html">x', 'html">'), "without extent"),
+    (f'<div style="color: #777; background: #888">{FORMULA}</div>', "hardly visible"),
+    ('<style>@font-face {font-family: A; src: url(none.woff2)}</style><p style="font-family: A">x</p>', "no font"),
+])
+def test_bad_mathematics_is_rejected(made, body, complaint):
+    page, _ = made(body)
+    assert any(each.startswith(complaint) for each in bad_mathematics(page))
+
+
+@pytest.mark.parametrize("body, complaint", [
+    ('<div style="width: 500px">x</div>', "the page is"),
+    ('<style>html, body {overflow-x: hidden}</style><div style="width: 500px">x</div>', "sticks out"),
+    ('<div class="math" style="overflow: hidden"><div style="width: 500px">x</div></div>', "cut off"),
+])
+def test_what_is_too_wide_is_rejected(made, body, complaint):
+    page, _ = made(body)
+    assert any(each.startswith(complaint) for each in sideways(page))
+
+
+@pytest.mark.parametrize("link, complaint", [
+    ('<a href="none.html">x</a>', "page.html: no page none.html"), ('<a href="#none">x</a>', "page.html: page.html has no #none"),
+    ('<a href="#e">(1.2)</a>', "page.html: (1.2) cites (1.1) of page.html"),
+    ('<a href="#e">(1.1)</a> <a href="page.html">x</a> <a href="https://example.org/none.html">x</a>', None),
+])
+def test_bad_links_are_rejected(made, tmp_path, link, complaint):
+    page, _ = made(f'{link}<div id="e"><span class="eqno">(1.1)<a class="headerlink" href="#e">#</a></span></div>')
+    base = page.url.removesuffix("page.html")
+    assert broken_links(base, collect(page, tmp_path, base, ["page.html"])) == ([complaint] if complaint else [])
+
+
+@pytest.mark.parametrize("body, found", [
+    ('<p class="search-summary">Search finished, found 1 page</p><ul class="search"><li><a href="a.html">A</a></ul>', ["a.html"]),
+    ('<p class="search-summary">Searching</p>', None), ("", None),
+])
+def test_a_search_that_never_ends_is_rejected(made, tmp_path, body, found):
+    page, _ = made("")
+    (tmp_path / "search.html").write_text(f'<!doctype html><div id="search-results">{body}</div>')
+    if found:
+        assert hits(page, "word") == found
+    else:
+        with pytest.raises(Error, match="Timeout"):
+            hits(page, "word", timeout=500)
