@@ -133,32 +133,14 @@ class ArrayLaw:
         touched = [i for i, p in enumerate(self.law.parameters) if p.has(theta)]
         if len(touched) != 1:
             raise UnsoundEstimator(f"{theta} enters {len(touched)} parameters of {self.law.name}: draw the pair of each by itself")
-        pair = find_split(self.law, touched[0])
-        x, shape = self.law.symbol, self._values(at, size)[1]
-        values = dict(at)
-
-        def fresh(laws, start: list[sp.Symbol]) -> list[sp.Symbol]:
-            symbols = list(start)
-            for distribution in laws:
-                symbols.append(sp.Dummy(real=True))
-                values[symbols[-1]] = _draw_of(distribution, rng, at, shape)
-            return symbols
-
-        def own() -> sp.Symbol:
-            if x not in values:
-                values[x] = self.draw(rng, at, size)
-            return x
-
-        if pair.shares_x and coupled or None in (pair.plus, pair.minus):
-            own()
-        if coupled:
-            given = fresh(pair.coupled[0], [x] if pair.shares_x else [])
-            sides = [pair.coupled[1](*given), pair.coupled[2](*given)]
-        else:
-            sides = [x if side is None else side.x(*fresh(side.noise, [])) for side in (pair.plus, pair.minus)]
-        c = pair.constant * sp.diff(self.law.parameters[touched[0]], theta)
-        symbols = tuple(values)
-        arrays = _compiled(tuple(map(sp.sympify, (c, *sides))), symbols)(*(np.asarray(values[s], float) for s in symbols))
+        noise, expressions = _pair(self.law, theta, touched[0], coupled)
+        shape = self._values(at, size)[1]
+        values, x = dict(at), self.law.symbol
+        if any(x in side.free_symbols for side in expressions[1:]):
+            values[x] = self.draw(rng, at, size)
+        for symbol, distribution in noise:
+            values[symbol] = _draw_of(distribution, rng, at, shape)
+        arrays = _compiled(expressions, tuple(values))(*(np.asarray(value, float) for value in values.values()))
         return tuple(np.broadcast_to(a, shape) for a in arrays)
 
     # --- inside --------------------------------------------------------------------
@@ -230,6 +212,26 @@ def _expressions(each: Law, what: str, parameters: tuple[sp.Symbol, ...]) -> tup
 
 
 @lru_cache(maxsize=256)
+def _pair(each: Law, theta: sp.Symbol, touched: int, coupled: bool) -> tuple[tuple[tuple[sp.Symbol, sp.Basic], ...], tuple[sp.Expr, ...]]:
+    """The noise of a weak derivative as pairs (symbol, law), and (c, x⁺, x⁻) in it. The symbols are the same in every call, or
+    nothing would be found compiled."""
+    pair, noise = find_split(each, touched), []
+
+    def fresh(laws) -> list[sp.Symbol]:
+        symbols = [sp.Dummy(real=True) for _ in laws]
+        noise.extend(zip(symbols, laws))
+        return symbols
+
+    if coupled:
+        given = [each.symbol] * pair.shares_x + fresh(pair.coupled[0])
+        sides = [pair.coupled[1](*given), pair.coupled[2](*given)]
+    else:
+        sides = [each.symbol if side is None else side.x(*fresh(side.noise)) for side in (pair.plus, pair.minus)]
+    c = pair.constant * sp.diff(each.parameters[touched], theta)
+    return tuple(noise), tuple(map(sp.sympify, (c, *sides)))
+
+
+@lru_cache(maxsize=256)
 def _compiled(expressions: tuple[sp.Expr, ...], symbols: tuple[sp.Symbol, ...]) -> Callable:
     """SymPy to NumPy, with common subexpressions computed once."""
     printer = SymPyPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
@@ -263,6 +265,11 @@ def _velocity(family: str, index: int) -> Callable:
 
 def _draw_of(distribution: sp.Basic, rng: np.random.Generator, at: Arrays, shape: tuple[int, ...]) -> np.ndarray:
     """Draws of a law whose parameters are expressions in the symbols of ``at``."""
-    noise = ArrayLaw(named(distribution, "noise"))
+    noise = _noise(distribution)
     here = {s: np.broadcast_to(at[s], shape) for s in noise.parameters}
     return noise.draw(rng, here, () if here else shape)
+
+
+@lru_cache(maxsize=256)
+def _noise(distribution: sp.Basic) -> ArrayLaw:
+    return ArrayLaw(named(distribution, "noise"))

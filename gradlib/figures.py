@@ -25,7 +25,7 @@ from gradlib.oracle import exact, variance
 # Okabe and Ito's colours: told apart with any common colour blindness, and by marker besides.
 INK, TRUTH = "#222222", "#8a8a8a"
 SCORE, PATH, THIRD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-MARKERS = {SCORE: "o", PATH: "s", THIRD: "^", FOURTH: "D"}
+MARKERS = {SCORE: "o", PATH: "s", THIRD: "^", FOURTH: "D", INK: "v"}
 
 STYLE = {
     # A white card is legible in both themes of the page.
@@ -653,7 +653,7 @@ def shortfalls(axis, steps: Sequence[int], gaps: Mapping[str, np.ndarray], colou
     """
     for (name, values), colour in zip(gaps.items(), colours):
         axis.plot(steps, values, color=colour, linewidth=0.7, alpha=0.5)
-        axis.plot(steps, values.mean(axis=1), MARKERS[colour] + "-", color=colour, markersize=4.5, linewidth=1.4, label=f"{name}: mean of {values.shape[1]} runs")
+        axis.plot(steps, values.mean(axis=1), MARKERS[colour] + "-", color=colour, markersize=4.5, linewidth=1.4, label=name)
     axis.set(xscale="log", yscale="log")
 
 

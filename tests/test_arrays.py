@@ -7,6 +7,7 @@ import sympy.stats as st
 from cases import CASES
 
 import gradlib as gl
+from gradlib.arrays import _compiled
 from gradlib.families import FAMILIES
 
 m, r = sp.symbols("m r", real=True)
@@ -142,6 +143,17 @@ BAD = {
     "two parameters": (lambda: gl.ArrayLaw(st.Normal("x", k, k)).weak_derivative(k, np.random.default_rng(0), {k: 1.0}), gl.UnsoundEstimator, "enters 2 parameters"),
     "no pair": (lambda: gl.ArrayLaw(st.Gamma("x", k, 1)).weak_derivative(k, np.random.default_rng(0), {k: 1.0}), gl.UnsoundEstimator, "no pair"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("coupled", [False, True])
+def test_a_second_weak_derivative_compiles_nothing(coupled):
+    """An ascent asks for one in every step."""
+    q, at = gl.ArrayLaw(st.Normal("x", m, k)), {m: np.zeros(3), k: np.ones(3)}
+    for draw in range(2):
+        before = _compiled.cache_info().misses
+        for theta in (m, k):
+            q.weak_derivative(theta, np.random.default_rng(draw), at, 10, coupled=coupled)
+    assert _compiled.cache_info().misses == before
 
 
 @pytest.mark.parametrize("name", BAD)
