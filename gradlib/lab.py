@@ -24,7 +24,7 @@ from sympy.stats import Exponential, Laplace, Normal
 from gradlib.estimators import pathwise, score_function, total_score
 from gradlib.expectation import Expectation
 from gradlib.families import Law
-from gradlib.symbolic import _closed_form
+from gradlib.symbolic import closed_form
 from gradlib.weak import measure_valued
 
 
@@ -216,7 +216,7 @@ def _mean(kinds, symbols, expression) -> sp.Expr | None:
             value = (value.subs(n, 0) + value.subs(n, 1)) / 2
         elif kind in _CLOSED:
             density, low, high = _CLOSED[kind](n)
-            value = _closed_form(value * density, n, low, high)
+            value = closed_form(value * density, n, low, high)
             if value is None:
                 return None
         else:

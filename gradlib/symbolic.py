@@ -426,7 +426,7 @@ class Prover:
             for density in densities:
                 if (ratio := _constant_ratio(f, density, x)) is not None:
                     return ratio
-            if kind is sp.Integral and (value := _closed_form(f, x, *ends)) is not None:
+            if kind is sp.Integral and (value := closed_form(f, x, *ends)) is not None:
                 return value
         opaque = self.integral(kind, f, limits)
         self.leaves.add(opaque)
@@ -506,7 +506,7 @@ def _constant_ratio(f, density, x):
     return None if x in ratio.free_symbols else ratio
 
 
-def _closed_form(f, x, a, b):
+def closed_form(f, x, a, b):
     r"""A short list of integrals that are certain, and cheap.
 
     * :math:`\int_{-\infty}^\infty x^n e^{-\alpha x^2 + \beta x}dx` with α > 0 (sine and cosine as
