@@ -22,7 +22,7 @@ MU, SIGMA, P, K = 0.3, 1.2, 0.3, 1.5
 def torch_score_function(F, mu, sigma, n):
     q = torch.distributions.Normal(mu, sigma)
     x = q.sample((n,))  # no gradient passes through a sample
-    surrogate = F(x) * q.log_prob(x)
+    surrogate = F(x).detach() * q.log_prob(x)
     return torch.autograd.grad(surrogate.mean(), (mu, sigma))
 
 
@@ -31,7 +31,7 @@ def torch_leave_one_out(F, mu, sigma, n, batch=4):
     x = q.sample((n // batch, batch))
     values = F(x)
     others = (values.sum(dim=1, keepdim=True) - values) / (batch - 1)
-    surrogate = (values - others) * q.log_prob(x)
+    surrogate = (values - others).detach() * q.log_prob(x)
     return torch.autograd.grad(surrogate.mean(), (mu, sigma))
 
 
@@ -82,10 +82,11 @@ def torch_second_derivative(F, mu, sigma, n):
 
 
 def jax_score_function(F, mu, sigma, n, key):
-    x = mu + sigma * jax.random.normal(key, (n,))  # outside the function that is differentiated
+    x = mu + sigma * jax.random.normal(key, (n,))
+    values = F(x)  # both outside the function that is differentiated
 
     def surrogate(mu, sigma):
-        return jnp.mean(F(x) * jax.scipy.stats.norm.logpdf(x, mu, sigma))
+        return jnp.mean(values * jax.scipy.stats.norm.logpdf(x, mu, sigma))
 
     return jax.grad(surrogate, argnums=(0, 1))(mu, sigma)
 
