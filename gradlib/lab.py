@@ -3,7 +3,7 @@ r"""The estimator lab: gradlib's own expressions, printed as JavaScript for a pa
 For each integrand, law and parameter of the lab this module takes the score-function, the pathwise and the
 measure-valued estimator from gradlib, writes each over base noise, and prints it with :func:`sympy.jscode`. Nothing is
 typed by hand. The exact gradient and the exact variances are printed in closed form where
-:mod:`gradlib.symbolic` knows the Gaussian integral; elsewhere the page integrates the printed integrand against the
+:mod:`gradlib.symbolic` knows the integral; elsewhere the page integrates the printed integrand against the
 printed density by Gauss–Legendre panels.
 
 :func:`module` is the text of ``lab-data.js``, which the build of the book writes. Each printed function is kept
@@ -249,7 +249,7 @@ def case(integrand: str, law: str, parameter: sp.Symbol) -> Case:
 
     def variance(name: str) -> Printed | None:
         kinds, symbols, expression = written[name]
-        if gradient is None or name == "baseline":  # its variance follows from the score function's
+        if gradient is None or name == "baseline":  # the page integrates its variance
             return None
         second = _mean(kinds, symbols, expression**2)
         return None if second is None else javascript(given, second - gradient**2)
