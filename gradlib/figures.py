@@ -89,8 +89,9 @@ def show(figure) -> Picture:
     with plt.rc_context(STYLE):  # acts when text is laid out, not only when it is made
         for text in figure.findobj(Text):
             text.set_math_fontfamily("cm")
-            if re.fullmatch(r"\$[^$]+\$", text.get_text()):
-                text.set_fontsize(1.2 * text.get_fontsize())  # Computer Modern is small beside the words
+            words = re.sub(r"\$(?!\\mathdefault)[^$]+\$", "", text.get_text())  # Matplotlib's own numbers are words
+            if words != text.get_text() and not re.search(r"\w", words):
+                text.set_fontsize(1.2 * text.get_fontsize())  # Computer Modern is small where it stands alone
         drawn = io.StringIO()
         figure.savefig(drawn, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None})
     plt.close(figure)
@@ -308,7 +309,7 @@ def draw_graph(axis, graph: Graph) -> None:
     for name, node in graph.nodes.items():
         x, y = places[name]
         text = axis.text(x, y, f"${node.text}$", ha="center", va="center", fontsize=11, zorder=4)
-        width = 0.24 if node.kind != "deterministic" else max(0.24, 0.052 * _printed_length(node.text) + 0.1)
+        width = 0.24 if node.kind != "deterministic" else max(0.24, 0.06 * _printed_length(node.text) + 0.1)
         half[name] = (width, 0.24)
         if node.kind == "deterministic":
             axis.add_patch(FancyBboxPatch((x - width, y - 0.2), 2 * width, 0.4, boxstyle="round,pad=0.02,rounding_size=0.04", facecolor=PLAIN, edgecolor=INK, zorder=3))
@@ -707,7 +708,7 @@ def shortfalls(axis, steps: Sequence[int], gaps: Mapping[str, np.ndarray], colou
     """
     for (name, values), colour in zip(gaps.items(), colours):
         axis.plot(steps, values, color=colour, linewidth=0.8, alpha=0.6)
-        axis.plot(steps, values.mean(axis=1), MARKERS[colour] + "-", color=colour, markersize=4.5, linewidth=1.4, label=f"{name}: mean of {values.shape[1]} runs")
+        axis.plot(steps, values.mean(axis=1), MARKERS[colour] + "-", color=colour, markersize=4.5, linewidth=1.4, label=name)
     axis.set(xscale="log", yscale="log")
 
 
