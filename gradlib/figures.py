@@ -164,7 +164,7 @@ def running_means(axis, paths: Mapping[str, np.ndarray], truth: float, colours=(
     """Running means of independent draws (rows: repetitions) against their number, on a logarithmic axis."""
     for (name, draws), colour in zip(paths.items(), colours):
         n = np.arange(1, draws.shape[1] + 1)
-        keep = np.unique(np.geomspace(10, draws.shape[1], 300).astype(int)) - 1
+        keep = np.unique(np.geomspace(10, draws.shape[1], 200).astype(int)) - 1
         means = np.cumsum(draws, axis=1)[:, keep] / n[keep]
         for i, row in enumerate(means):
             axis.plot(n[keep], row, color=colour, linewidth=0.9, alpha=0.75, label=name if i == 0 else None)
@@ -546,7 +546,8 @@ def who_wins(axis, x: np.ndarray, y: np.ndarray, differences: Sequence[np.ndarra
         differences: arrays of shape (len(y), len(x)).
         places: where the two names stand, in the coordinates of the axis (0 to 1).
     """
-    fills = axis.contourf(x, y, np.sign(differences[0]), levels=[-2, 0, 2], colors=[COOL, WARM], hatches=["///", ""])
+    reach = 2 * np.abs(differences[0]).max()
+    fills = axis.contourf(x, y, differences[0], levels=[-reach, 0, reach], colors=[COOL, WARM], hatches=["///", ""])
     fills.set_edgecolor(HATCH)
     fills.set_linewidth(0)
     for values, line in zip(differences, ("-", "--", ":")):

@@ -275,7 +275,7 @@ def test_links_and_equation_numbers(visit, served):
 def figures(page):
     """What is wrong with the figures once the reader has come to each: not exactly one of its two themes shown, or not drawn."""
     return page.evaluate("""async () => {
-        const found = [], theme = document.documentElement.dataset.theme || 'light';
+        const found = [], theme = document.documentElement.dataset.theme === 'dark' ? 'dark' : 'light';
         for (const each of document.querySelectorAll('.themed')) {
             const shown = [...each.querySelectorAll('img')].filter(img => img.offsetParent);
             if (shown.length !== 1 || !shown[0].classList.contains(`only-${theme}`)) { found.push('shown: ' + shown.length); continue; }
