@@ -6,6 +6,7 @@ Functions that take an axis draw on it; :func:`show` ends a notebook cell.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from functools import lru_cache
 import matplotlib.pyplot as plt
 import numpy as np
 import sympy as sp
-from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.text import Text
 
 from gradlib.comparison import Comparison
 from gradlib.estimators import reparameterize
@@ -23,44 +25,91 @@ from gradlib.montecarlo import estimate
 from gradlib.oracle import exact, variance
 
 # Okabe and Ito's colours: told apart with any common colour blindness, and by marker besides.
-INK, TRUTH = "#222222", "#8a8a8a"
-SCORE, PATH, THIRD, FOURTH = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+INK, TRUTH = "#222222", "#949494"
+SCORE, PATH, THIRD, FOURTH = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 MARKERS = {SCORE: "o", PATH: "s", THIRD: "^", FOURTH: "D", INK: "v"}
+SHEET, GRID, FRAME = "#ffffff", "#e4e4e4", "#cccccc"
+PLAIN, COOL, WARM, HATCH = "#f4f4f4", "#cfe6f5", "#fbe3d1", "#8fb8d4"  # areas behind ink
+
+# What each colour is on a dark page (the book's build writes a dark variant of every figure). The series take the light
+# members of the same palette; a sheet is the page itself.
+DARK = {
+    INK: "#e2e2e2", TRUTH: "#808890", SHEET: "#121212", GRID: "#333333", FRAME: "#4d4d4d",
+    SCORE: "#56b4e9", PATH: "#e69f00", THIRD: "#009e73", FOURTH: "#cc79a7",
+    PLAIN: "#2a2d31", COOL: "#17384d", WARM: "#47310e", HATCH: "#3f7696",
+}  # fmt: skip
 
 STYLE = {
-    # A white card is legible in both themes of the page.
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "figure.dpi": 130,
-    "figure.figsize": (6.4, 3.6),
+    "figure.facecolor": SHEET,  # a sheet, so that a figure is legible in a dark JupyterLab too
+    "savefig.facecolor": SHEET,
+    "figure.figsize": (5.4, 3.2),
     "figure.constrained_layout.use": True,
     "font.size": 11,
+    "axes.titlesize": 11,
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "text.color": INK,
     "xtick.color": INK,
     "ytick.color": INK,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.color": "#e4e4e4",
-    "legend.frameon": False,
-    "mathtext.fontset": "cm",
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "svg.fonttype": "path",  # looks the same wherever it is shown; the words are in the alternative text
+    "svg.hashsalt": "gradlib",  # the same names of parts in every run
 }
 
 
-def panels(n: int = 1, height: float = 3.4):
+def panels(n: int = 1, height: float = 3.2):
     """A figure of n panels in the book's style, side by side."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, n, figsize=(6.8 if n > 1 else 6.4, height), squeeze=False)
+        figure, axes = plt.subplots(1, n, figsize=(6.2 if n > 1 else 5.4, height), squeeze=False)
     return figure, list(axes[0])
 
 
-def show(figure) -> None:
-    """Show a figure in the book's style (rcParams act when text is laid out, not only when it is made)."""
-    with plt.rc_context(STYLE):
-        plt.figure(figure.number)
-        plt.show()
+@dataclass(frozen=True)
+class Picture:
+    """A finished figure, which a notebook shows as SVG; JupyterLab does so once the cell has run, or the notebook is trusted."""
+
+    svg: str
+    panels: int
+
+    def __repr__(self) -> str:
+        return f"Picture with {self.panels} panel{'s' * (self.panels != 1)} (run the cell to see it)"
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+def show(figure) -> Picture:
+    """A figure in the book's style as SVG, to end a notebook cell with. The figure is closed."""
+    with plt.rc_context(STYLE):  # acts when text is laid out, not only when it is made
+        for text in figure.findobj(Text):
+            text.set_math_fontfamily("cm")
+            words = re.sub(r"\$(?!\\mathdefault)[^$]+\$", "", text.get_text())  # Matplotlib's own numbers are words
+            if words != text.get_text() and not re.search(r"\w", words):
+                text.set_fontsize(1.2 * text.get_fontsize())  # Computer Modern is small where it stands alone
+        drawn = io.StringIO()
+        figure.savefig(drawn, format="svg", bbox_inches="tight", pad_inches=0.05, metadata={"Date": None})
+    plt.close(figure)
+    return Picture(_compact(drawn.getvalue()), len(figure.axes))
+
+
+def _compact(svg: str) -> str:
+    """Matplotlib's SVG as one element: no comments, black as ink, coordinates to a hundredth of a point, glyphs to a unit."""
+
+    def rounded(digits: int) -> Callable:
+        return lambda part: re.sub(r"-?\d+\.\d+", lambda number: f"{round(float(number[0]), digits):g}", part[0])
+
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg[svg.index("<svg") :], flags=re.S)
+    svg = svg.replace("#000000", INK).replace("<svg ", f'<svg fill="{INK}" ', 1)  # Matplotlib leaves a black fill out
+    svg = re.sub(r"\s*\n\s*(?=[^<\s])", " ", svg)  # a path in one line
+    svg = re.sub(r'<path id="[^"]*" d="[^"]*" transform="scale', rounded(0), svg)
+    svg = re.sub(r'translate\([^)]*\)|\b(?:d|x|y|width|height|viewBox)="[^"]*"', rounded(2), svg)
+    return re.sub(r"\n\s*", "\n", svg).replace(' "', '"').strip()
 
 
 def against_truth(
@@ -81,7 +130,7 @@ def against_truth(
         estimates: name ↦ a sequence of :class:`gradlib.Estimate`, one for each point of ``at``.
         at: the points of the estimates.
     """
-    axis.plot(grid, [truth(t) for t in grid], color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label=truth_label)
+    axis.plot(grid, [truth(t) for t in grid], color=TRUTH, linewidth=4, solid_capstyle="round", label=truth_label)
     spread = (max(grid) - min(grid)) / 90
     for i, (name, values) in enumerate(dict(estimates).items()):
         colour = colours[i]
@@ -92,7 +141,7 @@ def against_truth(
             yerr=[2 * e.stderr for e in values],
             fmt=MARKERS[colour],
             color=colour,
-            markersize=4.5,
+            markersize=5.5,
             capsize=2.5,
             linewidth=1.3,
             label=f"{name} (± 2 s.e.)",
@@ -115,11 +164,11 @@ def running_means(axis, paths: Mapping[str, np.ndarray], truth: float, colours=(
     """Running means of independent draws (rows: repetitions) against their number, on a logarithmic axis."""
     for (name, draws), colour in zip(paths.items(), colours):
         n = np.arange(1, draws.shape[1] + 1)
-        keep = np.unique(np.geomspace(10, draws.shape[1], 300).astype(int)) - 1
+        keep = np.unique(np.geomspace(10, draws.shape[1], 200).astype(int)) - 1
         means = np.cumsum(draws, axis=1)[:, keep] / n[keep]
         for i, row in enumerate(means):
             axis.plot(n[keep], row, color=colour, linewidth=0.9, alpha=0.75, label=name if i == 0 else None)
-    axis.axhline(truth, color=TRUTH, linewidth=3, alpha=0.8, label="exact", zorder=0)
+    axis.axhline(truth, color=TRUTH, linewidth=3, label="exact", zorder=1)
     axis.set_xscale("log")
     axis.set_xlabel("number of draws $n$")
 
@@ -128,8 +177,9 @@ def signed_density(axis, grid: np.ndarray, density: np.ndarray, derivative: np.n
     """A density, and its derivative in the parameter with the signs of its areas marked."""
     axis.plot(grid, density, color=INK, linewidth=2, label=r"$p_\theta(x)$")
     axis.plot(grid, derivative, color=PATH, linewidth=1.6, linestyle="--", label=r"$\nabla_\theta\, p_\theta(x)$")
-    axis.fill_between(grid, derivative, where=derivative > 0, color=THIRD, alpha=0.3, hatch="//", edgecolor=THIRD, linewidth=0)
-    axis.fill_between(grid, derivative, where=derivative < 0, color=PATH, alpha=0.3, hatch="\\\\", edgecolor=PATH, linewidth=0)
+    for where, colour, hatch in ((derivative > 0, THIRD, "//"), (derivative < 0, PATH, "\\\\")):
+        axis.fill_between(grid, derivative, where=where, color=colour, alpha=0.3, linewidth=0)
+        axis.fill_between(grid, derivative, where=where, facecolor="none", edgecolor=colour, hatch=hatch, linewidth=0)
     axis.axhline(0, color=INK, linewidth=0.8)
     axis.set_xlabel("$x$")
 
@@ -259,15 +309,15 @@ def draw_graph(axis, graph: Graph) -> None:
     for name, node in graph.nodes.items():
         x, y = places[name]
         text = axis.text(x, y, f"${node.text}$", ha="center", va="center", fontsize=11, zorder=4)
-        width = 0.24 if node.kind != "deterministic" else max(0.24, 0.052 * _printed_length(node.text) + 0.1)
+        width = 0.24 if node.kind != "deterministic" else max(0.24, 0.06 * _printed_length(node.text) + 0.1)
         half[name] = (width, 0.24)
         if node.kind == "deterministic":
-            axis.add_patch(FancyBboxPatch((x - width, y - 0.2), 2 * width, 0.4, boxstyle="round,pad=0.02,rounding_size=0.04", facecolor="#f4f4f4", edgecolor=INK, zorder=3))
+            axis.add_patch(FancyBboxPatch((x - width, y - 0.2), 2 * width, 0.4, boxstyle="round,pad=0.02,rounding_size=0.04", facecolor=PLAIN, edgecolor=INK, zorder=3))
             half[name] = (width + 0.03, 0.23)
         else:
-            axis.add_patch(Circle((x, y), 0.24, facecolor="#cfe6f5" if node.kind == "stochastic" else "white", edgecolor=INK, zorder=3))
+            axis.add_patch(Circle((x, y), 0.24, facecolor=COOL if node.kind == "stochastic" else SHEET, edgecolor=INK, zorder=3))
             if node.kind == "parameter":
-                axis.add_patch(Circle((x, y), 0.2, facecolor="white", edgecolor=INK, zorder=3))
+                axis.add_patch(Circle((x, y), 0.2, facecolor=SHEET, edgecolor=INK, zorder=3))
         text.set_zorder(5)
     for start, end in graph.edges:
         _arrow(axis, places[start], places[end], half[start], half[end], INK, "-", 1.2, bend=0.0)
@@ -285,7 +335,7 @@ def draw_graph(axis, graph: Graph) -> None:
 def graphs(J: Expectation, theta: sp.Symbol, rules: Sequence[str] = ("score", "pathwise")):
     """The graphs of several rules, one below the other."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(len(rules), 1, figsize=(6.4, 2.5 * len(rules)), squeeze=False)
+        figure, axes = plt.subplots(len(rules), 1, figsize=(6.2, 2.4 * len(rules)), squeeze=False)
     names = {"score": "Score function", "pathwise": "Reparameterization"}
     for axis, rule in zip(axes[:, 0], rules):
         draw_graph(axis, computational_graph(J, theta, rule))
@@ -346,7 +396,7 @@ def tangents(axis, grid: Sequence[float], value: Callable, slope: Callable, at: 
         direction: 1 to ascend, -1 to descend.
         step: the arrow from t goes ``step`` times the slope to the side.
     """
-    axis.plot(grid, value(np.asarray(grid)), color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label="exact value")
+    axis.plot(grid, value(np.asarray(grid)), color=TRUTH, linewidth=4, solid_capstyle="round", label="exact value")
     for k, t in enumerate(np.asarray(at, float)):
         tip = direction * step * slope(t)
         axis.plot(t, value(t), MARKERS[PATH], color=PATH, markersize=4, label="gradient step" if k == 0 else None)
@@ -356,7 +406,8 @@ def tangents(axis, grid: Sequence[float], value: Callable, slope: Callable, at: 
 def shares(axis, x: np.ndarray, y: np.ndarray, groups: int = 12) -> None:
     """Labels 0 and 1 against a feature: a tick for each example, and the share of ones in groups of equal size."""
     for label, place in ((0, -0.06), (1, 1.06)):
-        axis.plot(x[y == label], np.full(int((y == label).sum()), place), "|", color=INK, markersize=6, markeredgewidth=0.5, alpha=0.5)
+        ticks = np.array([[t, t, np.nan] for t in x[y == label]]).ravel()  # one line, which is lighter than a marker each
+        axis.plot(ticks, np.resize([place - 0.02, place + 0.02, np.nan], len(ticks)), color=INK, linewidth=0.5, alpha=0.6)
     for k, rows in enumerate(np.array_split(np.argsort(x, kind="stable"), groups)):
         share, n = y[rows].mean(), len(rows)
         # Wilson's interval: unlike ± 2 standard errors it does not collapse where the share is 0 or 1.
@@ -367,9 +418,9 @@ def shares(axis, x: np.ndarray, y: np.ndarray, groups: int = 12) -> None:
 
 def runs(axis, steps: Sequence[int], paths: np.ndarray, truth: float, colour: str = SCORE) -> None:
     """Independent runs (rows) against the number of steps, their mean, and the exact limit in grey."""
-    axis.axhline(truth, color=TRUTH, linewidth=5, alpha=0.6, label="optimum", zorder=0)
+    axis.axhline(truth, color=TRUTH, linewidth=4, label="optimum", zorder=1)
     for i, row in enumerate(paths):
-        axis.plot(steps, row, color=colour, linewidth=0.6, alpha=0.45, label=f"{len(paths)} runs" if i == 0 else None)
+        axis.plot(steps, row, color=colour, linewidth=0.8, alpha=0.6, label=f"{len(paths)} runs" if i == 0 else None)
     axis.plot(steps, paths.mean(axis=0), color=INK, linewidth=1.6, linestyle="--", label="their mean")
     axis.set_xscale("log")
     axis.set_xlabel("steps")
@@ -387,10 +438,10 @@ def mapped_circles(axis, draws: np.ndarray, mean: np.ndarray, L: np.ndarray, for
     x = mean + draws @ L.T
     reach = 1.05 * max(np.abs(x - mean).max(), max(radii) * np.abs(L).sum(axis=1).max())
     u, v = np.meshgrid(*(np.linspace(centre - reach, centre + reach, 241) for centre in mean))
-    axis.contour(u, v, form(u, v), levels=[r**2 for r in radii], colors=TRUTH, linewidths=5, alpha=0.6)
+    axis.contour(u, v, form(u, v), levels=[r**2 for r in radii], colors=TRUTH, linewidths=4)
     angle = np.linspace(0, 2 * np.pi, 200)
     for r in radii:
-        axis.plot(*(mean[:, None] + L @ (r * np.array([np.cos(angle), np.sin(angle)]))), color=SCORE, linewidth=1.5, linestyle="--")
+        axis.plot(*(mean[:, None] + L @ (r * np.array([np.cos(angle), np.sin(angle)]))), color=INK, linewidth=1.5, linestyle="--")
     axis.plot(*x.T, "o", color=INK, markersize=1.8, alpha=0.45, zorder=1)
     for column in L.T:
         axis.annotate("", mean + column, mean, arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}, zorder=4)
@@ -412,18 +463,18 @@ def errors(axis, n: Sequence[int], measured: Mapping[str, Sequence[float]], line
     """
     n = np.asarray(n, float)
     if exact is not None:
-        axis.plot(n, [exact(k) for k in n], color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label="exact")
+        axis.plot(n, [exact(k) for k in n], color=TRUTH, linewidth=4, solid_capstyle="round", label="exact")
     for (name, (scale, rate)), style in zip(lines.items(), ("--", ":", "-.")):
         axis.plot(n, scale * n**rate, color=INK, linewidth=1, linestyle=style, label=name)
     for (name, values), colour in zip(measured.items(), colours):
-        axis.plot(n, values, MARKERS[colour], color=colour, markersize=4.5, label=name)
+        axis.plot(n, values, MARKERS[colour], color=colour, markersize=5.5, label=name)
     axis.set(xscale="log", yscale="log", xlabel="number of draws $n$")
 
 
 def z_scores(axis, scores: Mapping[str, Sequence[float]], reach: float = 5, colours=(SCORE, PATH)) -> None:
     """Histograms of z-scores over the density that they have if the standard errors are right, in grey."""
     grid, bins = np.linspace(-reach, reach, 201), np.linspace(-reach, reach, 41)
-    axis.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=TRUTH, linewidth=5, alpha=0.6, label=r"exact, $\mathcal{N}(0, 1)$")
+    axis.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=TRUTH, linewidth=4, label=r"exact, $\mathcal{N}(0, 1)$")
     for (name, values), colour, line in zip(scores.items(), colours, ("-", "--")):
         axis.hist(np.clip(values, -reach, reach), bins=bins, density=True, histtype="step", color=colour, linewidth=1.6, linestyle=line, label=name)
     axis.set(xlabel="$z$", ylabel="density")
@@ -454,8 +505,12 @@ def speed_ratios(rows: Sequence[Mapping]):
     axis.set_yticks(range(len(cases)), [f"{title}, {names[rule]}" for title, rule in cases])
     axis.invert_yaxis()
     axis.set_xlabel("time of the peer / time of gradlib")
-    axis.legend(loc="lower center", bbox_to_anchor=(0.3, 1), ncols=len(peers), fontsize=8, frameon=False)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.3, 1), ncols=len(peers), fontsize=9, frameon=False)
     return figure
+
+
+def _family_colour(name: str) -> str:
+    return SCORE if name.startswith("score function") else PATH if name.startswith("pathwise") else THIRD
 
 
 def comparison(table: Comparison):
@@ -463,14 +518,14 @@ def comparison(table: Comparison):
     rows = [row for row in table.sound if np.isfinite(row.work)][::-1]
     figure, (left, right) = panels(2, height=0.42 * len(rows) + 1.4)
     heights = range(len(rows))
-    left.barh(heights, [row.work for row in rows], color=[SCORE if "score function" in row.name else PATH for row in rows], height=0.6)
+    left.barh(heights, [row.work for row in rows], color=[_family_colour(row.name) for row in rows], height=0.6)
     left.set_yticks(heights, [row.name for row in rows])
     if min((row.work for row in rows), default=0) > 0:
         left.set_xscale("log")
     left.set_xlabel("variance × cost")
     right.axvline(table.truth, color=TRUTH)
     for height, row in zip(heights, rows):
-        right.errorbar(row.measured.value, height, xerr=2 * row.measured.stderr, fmt="o", color="black", capsize=3, markersize=4)
+        right.errorbar(row.measured.value, height, xerr=2 * row.measured.stderr, fmt="o", color=INK, capsize=3, markersize=4)
     right.set_yticks(heights, [""] * len(rows))
     right.set_xlabel("measured")
     right.set_ylim(left.get_ylim())  # a row on the left is a row on the right
@@ -491,13 +546,14 @@ def who_wins(axis, x: np.ndarray, y: np.ndarray, differences: Sequence[np.ndarra
         differences: arrays of shape (len(y), len(x)).
         places: where the two names stand, in the coordinates of the axis (0 to 1).
     """
-    fills = axis.contourf(x, y, np.sign(differences[0]), levels=[-2, 0, 2], colors=["#cfe6f5", "#fbe3d1"], hatches=["///", ""])
-    fills.set_edgecolor("#8fb8d4")
+    reach = 2 * np.abs(differences[0]).max()
+    fills = axis.contourf(x, y, differences[0], levels=[-reach, 0, reach], colors=[COOL, WARM], hatches=["///", ""])
+    fills.set_edgecolor(HATCH)
     fills.set_linewidth(0)
     for values, line in zip(differences, ("-", "--", ":")):
         axis.contour(x, y, values, levels=[0], colors=INK, linewidths=1.8, linestyles=line)
-    for name, (u, v), colour in zip(names, places, (SCORE, PATH)):
-        axis.text(u, v, name, transform=axis.transAxes, ha="center", va="center", color=colour, weight="bold", bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 2})
+    for name, (u, v) in zip(names, places):
+        axis.text(u, v, name, transform=axis.transAxes, ha="center", va="center", bbox={"facecolor": SHEET, "edgecolor": "none", "pad": 2.5})
     axis.grid(False)
 
 
@@ -512,9 +568,9 @@ def gaps(axis, steps: Sequence[int], measured: Mapping[str, np.ndarray], floors:
         floors: name ↦ a level, drawn in grey and named beside it.
     """
     for level in floors.values():
-        axis.axhline(level, color=TRUTH, linewidth=4, alpha=0.6, zorder=0)
+        axis.axhline(level, color=TRUTH, linewidth=4, zorder=1)
     for name, level in floors.items():
-        axis.annotate(name, (1.02, level), xycoords=axis.get_yaxis_transform(), va="center", fontsize=8, color=INK, annotation_clip=False)
+        axis.annotate(name, (1.02, level), xycoords=axis.get_yaxis_transform(), va="center", fontsize=9, color=INK, annotation_clip=False)
     for (name, values), colour in zip(measured.items(), colours):
         mean, stderr = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
         axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, linewidth=0)
@@ -527,7 +583,7 @@ def gaps(axis, steps: Sequence[int], measured: Mapping[str, np.ndarray], floors:
 
 def weak_pair(axis, grid: np.ndarray, derivative: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> None:
     """The exact derivative of a density in grey, with c p⁺ above and c p⁻ below the axis."""
-    axis.plot(grid, derivative, color=TRUTH, linewidth=5, alpha=0.6, label="exact derivative")
+    axis.plot(grid, derivative, color=TRUTH, linewidth=4, label="exact derivative")
     axis.plot(grid, plus, color=SCORE, linewidth=1.6, label="$c\\,p^+$")
     axis.plot(grid, -minus, color=PATH, linewidth=1.6, linestyle="--", label="$-c\\,p^-$")
     axis.axhline(0, color=INK, linewidth=0.8)
@@ -590,7 +646,7 @@ def variance_curves(axis, estimators: Mapping[str, Expectation], symbol: sp.Symb
 def variance_panels(cases: Sequence[Mapping[str, Expectation]], symbol: sp.Symbol, grids: Sequence, at: Mapping, titles: Sequence[str], samples: int = 20_000):
     """:func:`variance_curves` in rows of three panels with logarithmic axes: the figure, and all distances in standard errors."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(len(cases) // 3, 3, figsize=(6.8, 2.3 * (len(cases) // 3) + 0.5), squeeze=False)
+        figure, axes = plt.subplots(len(cases) // 3, 3, figsize=(6.4, 2.3 * (len(cases) // 3) + 0.5), squeeze=False)
     scores = []
     for k, (axis, case, title) in enumerate(zip(axes.flat, cases, titles)):
         grid = np.asarray(grids[k % 3], float)
@@ -598,7 +654,7 @@ def variance_panels(cases: Sequence[Mapping[str, Expectation]], symbol: sp.Symbo
         axis.set_yscale("log")
         axis.set_ylim(bottom=max(axis.get_ylim()[0], axis.get_ylim()[1] / 1e6))  # an exact zero has no logarithm
         axis.set_title(title, fontsize=10)
-        axis.tick_params(labelsize=8)
+        axis.tick_params(labelsize=9)
         if k // 3 == len(cases) // 3 - 1:
             axis.set_xlabel(f"${latex(symbol)}$", fontsize=9)
         if k % 3 == 0:
@@ -617,13 +673,13 @@ def decisions(questions: Mapping[str, tuple[tuple[float, float], str]], answers:
         arrows: (from, to, label).
     """
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7.4, 7.6))
+        figure, axis = plt.subplots(figsize=(6.0, 7.2))
         axis.set_axis_off()
         boxes = {}
-        for nodes, style, face in ((questions, "round,pad=0.35", "#eef3f8"), (answers, "square,pad=0.35", "#fdf1e7")):
+        for nodes, style, face in ((questions, "round,pad=0.35", COOL), (answers, "square,pad=0.35", WARM)):
             for name, ((x, y), text) in nodes.items():
                 boxes[name] = axis.text(
-                    x, y, text, ha="center", va="center", fontsize=9.5, bbox={"boxstyle": style, "facecolor": face, "edgecolor": INK}
+                    x, y, text, ha="center", va="center", fontsize=10, bbox={"boxstyle": style, "facecolor": face, "edgecolor": INK}
                 )
         for number, (start, end, label) in enumerate(arrows, 1):
             arrow = axis.annotate(
@@ -633,12 +689,12 @@ def decisions(questions: Mapping[str, tuple[tuple[float, float], str]], answers:
             arrow.set_zorder(0)
             (x0, y0), (x1, y1) = boxes[start].get_position(), boxes[end].get_position()
             axis.text(
-                0.5 * x0 + 0.5 * x1, 0.5 * y0 + 0.5 * y1, f"{number}  {label}", ha="center", va="center", fontsize=9,
-                bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none"},
+                0.45 * x0 + 0.55 * x1, 0.45 * y0 + 0.55 * y1, f"{number}  {label}", ha="center", va="center", fontsize=9.5,
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": SHEET, "edgecolor": "none"},
             )  # fmt: skip
         xs, ys = zip(*(position for position, _ in (*questions.values(), *answers.values())))
-        axis.set_xlim(min(xs) - 1.1, max(xs) + 1.1)
-        axis.set_ylim(min(ys) - 0.6, max(ys) + 0.5)
+        axis.set_xlim(min(xs) - 0.7, max(xs) + 0.7)
+        axis.set_ylim(min(ys) - 0.35, max(ys) + 0.35)
     return figure
 
 
@@ -652,7 +708,7 @@ def shortfalls(axis, steps: Sequence[int], gaps: Mapping[str, np.ndarray], colou
         gaps: name ↦ an array of shape (steps, runs).
     """
     for (name, values), colour in zip(gaps.items(), colours):
-        axis.plot(steps, values, color=colour, linewidth=0.7, alpha=0.5)
+        axis.plot(steps, values, color=colour, linewidth=0.8, alpha=0.6)
         axis.plot(steps, values.mean(axis=1), MARKERS[colour] + "-", color=colour, markersize=4.5, linewidth=1.4, label=name)
     axis.set(xscale="log", yscale="log")
 
@@ -668,16 +724,16 @@ def growth(axis, exact: Mapping[str, tuple[np.ndarray, np.ndarray]], measured: M
         measured: name ↦ horizons and estimates.
     """
     for i, (name, (T, values)) in enumerate(exact.items()):
-        axis.plot(T, values, color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label="exact" if i == 0 else None)
+        axis.plot(T, values, color=TRUTH, linewidth=4, solid_capstyle="round", label="exact" if i == 0 else None)
     for (name, (T, values)), colour in zip(measured.items(), colours):
-        axis.errorbar(T, [e.value for e in values], yerr=[2 * e.stderr for e in values], fmt=MARKERS[colour], color=colour, markersize=4.5, capsize=2.5, linewidth=1.2, label=name)
+        axis.errorbar(T, [e.value for e in values], yerr=[2 * e.stderr for e in values], fmt=MARKERS[colour], color=colour, markersize=5.5, capsize=2.5, linewidth=1.2, label=name)
     axis.set(yscale="log", xlabel="horizon $T$")
 
 
 def componentwise(axis, truth: np.ndarray, estimates: Mapping[str, object], colours=(SCORE, PATH)) -> None:
     """The components of vector-valued estimates (± 2 standard errors) against the exact ones; on the grey line both are equal."""
     ends = [truth.min(), truth.max()]
-    axis.plot(ends, ends, color=TRUTH, linewidth=5, alpha=0.6, solid_capstyle="round", label="equal to the exact gradient")
+    axis.plot(ends, ends, color=TRUTH, linewidth=4, solid_capstyle="round", label="equal to the exact gradient")
     for (name, e), colour in zip(estimates.items(), colours):
         axis.errorbar(truth.ravel(), e.value.ravel(), yerr=2 * e.stderr.ravel(), fmt=MARKERS[colour], color=colour, markersize=3.5, linewidth=1, label=name)
     axis.set(xlabel="exact component of the gradient", ylabel="estimate (± 2 s.e.)")
@@ -687,11 +743,10 @@ def componentwise(axis, truth: np.ndarray, estimates: Mapping[str, object], colo
 
 
 def rooms(axis, values: np.ndarray, title: str = "") -> None:
-    """A number in each room of a square world, darker where it is larger."""
-    axis.imshow(values, cmap="Blues", vmax=1.6 * values.max())
+    """A number in each room of a square world, in a stronger colour where it is larger."""
+    axis.set(xlim=(-0.5, values.shape[1] - 0.5), ylim=(values.shape[0] - 0.5, -0.5), aspect="equal")
     for (row, column), value in np.ndenumerate(values):
-        axis.text(column, row, f"{value:.1f}" if value < 9.95 else f"{value:.0f}", ha="center", va="center", fontsize=8, color=INK)
+        axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=(SCORE, 0.5 * value / values.max()), edgecolor=GRID))
+        axis.text(column, row, f"{value:.1f}" if value < 9.95 else f"{value:.0f}", ha="center", va="center", fontsize=10, color=INK)
     axis.set_title(title, fontsize=10)
-    axis.set_xticks([])
-    axis.set_yticks([])
-    axis.grid(False)
+    axis.set_axis_off()

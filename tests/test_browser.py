@@ -272,6 +272,42 @@ def test_links_and_equation_numbers(visit, served):
     assert broken_links(served, pages) == []
 
 
+def figures(page):
+    """What is wrong with the figures once the reader has come to each: not exactly one of its two themes shown, or not drawn."""
+    return page.evaluate("""async () => {
+        const found = [], theme = document.documentElement.dataset.theme === 'dark' ? 'dark' : 'light';
+        for (const each of document.querySelectorAll('.themed')) {
+            const shown = [...each.querySelectorAll('img')].filter(img => img.offsetParent);
+            if (shown.length !== 1 || !shown[0].classList.contains(`only-${theme}`)) { found.push('shown: ' + shown.length); continue; }
+            shown[0].scrollIntoView();
+            await shown[0].decode().catch(() => found.push('not drawn: ' + shown[0].src));
+            const caption = each.closest('figure')?.querySelector('figcaption');
+            if (!caption?.offsetParent) found.push('no caption: ' + shown[0].src);
+        }
+        return found;
+    }""")
+
+
+def test_figures_follow_the_theme_and_come_once(visit, served):
+    page, wrong = visit(served, "book/bias.html")
+    fetched = []
+    page.context.on("request", lambda request: request.url.endswith(".svg") and fetched.append("-dark.svg" in request.url))
+    count = page.locator(".themed").count()
+    assert count == 4 and figures(page) == []
+    assert fetched == [] or set(fetched) == {False}, "in light no dark drawing is fetched"
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    assert figures(page) == []
+    assert fetched.count(True) == count, "each drawing follows the page's own switch"
+    page.emulate_media(media="print")
+    assert page.evaluate("[...document.querySelectorAll('.themed img')].filter(e => e.offsetParent).every(e => e.matches('.only-light'))")
+    assert wrong == []
+
+
+def test_figures_need_no_script(visit, served):
+    page, wrong = visit(served, "book/bias.html", scheme="dark", java_script_enabled=False)
+    assert figures(page) + wrong == []
+
+
 @pytest.mark.parametrize("where", ["server", "file"])
 def test_search_finds(visit, served, where):
     page, wrong = visit(served if where == "server" else f"{SITE.as_uri()}/", "search.html")
@@ -341,6 +377,16 @@ def test_bad_mathematics_is_rejected(made, body, complaint):
 def test_what_is_too_wide_is_rejected(made, body, complaint):
     page, _ = made(body)
     assert any(each.startswith(complaint) for each in sideways(page))
+
+
+@pytest.mark.parametrize("body, complaint", [
+    ('<img class="only-light" src="data:image/svg+xml,<svg xmlns=%22http://www.w3.org/2000/svg%22 width=%229%22/>"><img class="only-dark">', "shown: 2"),
+    ('<img class="only-dark">', "shown: 1"), ('<img class="only-light" hidden style="display: none">', "shown: 0"),
+    ('<img class="only-light" src="data:image/svg+xml,none">', "not drawn"),
+])
+def test_bad_figures_are_rejected(made, body, complaint):
+    page, _ = made(f'<figure><span class="themed">{body}</span></figure>')
+    assert any(each.startswith(complaint) for each in figures(page))
 
 
 @pytest.mark.parametrize("link, complaint", [

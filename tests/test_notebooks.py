@@ -1,5 +1,8 @@
 """The stored notebooks are fit for comparison: nbval says nothing about a cell that was never executed."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -44,7 +47,13 @@ def test_accepts_a_sound_notebook():
     assert notebooks.problems(sound) == []
 
 
-FIGURE = new_output("display_data", {"image/png": "iVBORw0KGgo="})
+def figure(svg):
+    return new_output("execute_result", {"image/svg+xml": svg, "text/plain": "Picture with 1 panel (run the cell to see it)"}, execution_count=2)
+
+
+FIGURE = figure('<svg fill="#222222"/>')
+PIXELS = new_output("display_data", {"image/png": "iVBORw0KGgo="})
+DESCRIBED = {"mystnb": {"image": {"alt": "a falling line"}}}
 ERROR = new_output("error", ename="ValueError", evalue="no", traceback=["ValueError: no"])
 
 
@@ -56,7 +65,10 @@ ERROR = new_output("error", ename="ValueError", evalue="no", traceback=["ValueEr
     (cell("x = 1\nx + 1"), "output is missing"),
     (cell("gl.Derivation(chain)"), "output is missing"),
     (cell("plt.plot(x)\nplt.show()"), "output is missing"),
-    (cell("plt.show()", FIGURE), "no alternative text"),
+    (cell("figures.show(figure)", FIGURE), "no alternative text"),
+    (cell("figures.show(figure)"), "output is missing"),
+    (cell("plt.show()", PIXELS, **DESCRIBED), "no SVG"),
+    (cell("figures.show(figure)", figure('<svg fill="#123456"/>'), **DESCRIBED), "does not know: #123456"),
     (cell("%%timeit\nx = 1"), "magic"),
     (cell("%matplotlib inline"), "magic"),
     (cell("!ls"), "magic"),
@@ -79,7 +91,7 @@ def test_rejects_a_cell(bad, why, tmp_path):
 
 
 def test_accepts_a_described_figure():
-    described = cell("plt.show()", FIGURE, mystnb={"image": {"alt": "a falling line"}})
+    described = cell("figures.show(figure)", FIGURE, **DESCRIBED)
     assert notebooks.problems(stored(described)) == []
 
 
@@ -153,3 +165,21 @@ def test_normalise():
 def test_ids_survive_an_insertion():
     first, second = cell("x = 1"), cell("y = 2")
     assert stored(first, cell("z = 3"), second).cells[2].id == stored(first, second).cells[1].id
+
+
+# nbval ----------------------------------------------------------------------------------------------------------
+
+def test_nbval_compares_what_a_figure_is_called_and_not_its_coordinates(tmp_path):
+    """The same plugin, options and patterns as in `make test`, on a figure whose last digits moved."""
+    def passes(stored_name):
+        draw = ("class Picture:\n    def _repr_svg_(self): return '<svg fill=\"none\">\\n<path d=\"M 1.22 0\"/>\\n</svg>'\n"
+                "    def __repr__(self): return 'a line'\nPicture()")
+        data = {"image/svg+xml": '<svg fill="none">\n<path d="M 1.23 0"/>\n</svg>', "text/plain": stored_name}
+        path = tmp_path / "drawn.ipynb"
+        notebooks.write(path, stored(cell(draw, new_output("execute_result", data, execution_count=1))))
+        run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--nbval", "--nbval-current-env",
+                              "--nbval-sanitize-with", notebooks.ROOT / "tests" / "nbval_sanitize.cfg", path], cwd=tmp_path, capture_output=True, text=True)
+        assert run.returncode in {0, 1}, run.stdout + run.stderr
+        return run.returncode == 0
+    assert passes("a line")
+    assert not passes("another line")

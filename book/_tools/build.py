@@ -20,6 +20,8 @@ from urllib.parse import urlsplit
 import yaml
 from sphinxcontrib.katex import katex_version
 
+import themes
+from gradlib import lab, ledger
 from notebooks import ANSI, BOOK, ROOT, NotebookError, execute, notebooks, write
 
 BUILD = ROOT / "_build"
@@ -67,8 +69,6 @@ def style_of_mathematics(katex, target):
 
 def scripts_of_the_lab(target):
     """What the estimator lab needs beside its own script: the library that draws, and gradlib's formulas as JavaScript."""
-    from gradlib import lab  # as in main
-
     (target / "uplot").mkdir(parents=True)
     for file in ("uPlot.iife.min.js", "uPlot.min.css"):
         shutil.copy(UPLOT / file, target / "uplot" / file)
@@ -173,8 +173,6 @@ def check_mathematics():
 
 
 def main():
-    from gradlib import ledger  # after the tools above: their tests need no gradlib
-
     step("1/3  Executing the notebooks")
     try:
         stage()
@@ -185,6 +183,7 @@ def main():
     step("3/3  Building the HTML")
     sphinx()
     finish()
+    themes.finish(HTML)
     check_mathematics()
     page = HTML / "index.html"
     step(f"The book is ready. Open\n  {page}\n  {page.as_uri()}")

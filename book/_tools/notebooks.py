@@ -24,6 +24,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets.config import Config
 
+from themes import colours
+
 ROOT = Path(__file__).resolve().parents[2]
 BOOK = ROOT / "book"
 CELL_TIMEOUT = 120  # seconds; the slowest cell of the book needs a tenth of it
@@ -216,8 +218,13 @@ def cell_problems(cell):
         yield "stored unexecuted"
     if any(out.output_type == "error" for out in outputs) and "raises-exception" not in cell.metadata.get("tags", []):
         yield "an error stands in the stored output"
-    if any("image/png" in out.get("data", {}) for out in outputs) and not alternative_text(cell):
+    figures = [out.data for out in outputs if any(mime.startswith("image/") for mime in out.get("data", {}))]
+    if figures and not alternative_text(cell):
         yield "the figure has no alternative text (cell metadata mystnb: image: alt)"
+    if any("image/svg+xml" not in data for data in figures):
+        yield "the figure is no SVG; end the cell in figures.show(figure)"
+    if strange := [colour for data in figures for colour in colours(data.get("image/svg+xml", ""))]:
+        yield f"the figure has colours that figures.DARK does not know: {', '.join(strange)}"
     if not outputs and must_print(cell.source):
         yield "the output is missing"
     if cell.source.lstrip()[:1] in {"%", "!"}:
