@@ -52,8 +52,8 @@ class Contents(SphinxTransform):
 
     def apply(self, **_):
         if self.env.docname == self.config.root_doc and self.config.html_use_index:
-            *_, last = self.document.findall(addnodes.toctree)
-            last["entries"].append(("Index", "genindex"))
+            for last in list(self.document.findall(addnodes.toctree))[-1:]:
+                last["entries"].append(("Index", "genindex"))
 
 
 def places(links, number, title):

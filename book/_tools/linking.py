@@ -65,6 +65,7 @@ class Permalinks(SphinxPostTransform):
     formats = ("html",)
 
     def run(self):
+        theorem = None  # the last one, whose proof is still to come
         for box in list(self.document.findall(nodes.Element)):
             if not {"proof", "exercise"} & set(box.get("classes", [])):
                 continue
@@ -72,9 +73,10 @@ class Permalinks(SphinxPostTransform):
                 inner["ids"] = []
             where = next(iter(box.findall(nodes.title)), None)
             if box["ids"] == ["proof"]:
-                of = next((each["label"] for each in reversed(box.parent[:box.parent.index(box)]) if each.get("label")), None)
-                box["ids"] = [f"proof-{of}"] if of else []
-                where = box.next_node(nodes.paragraph)
+                box["ids"] = [f"proof-{theorem}"] if theorem else []
+                where, theorem = box.next_node(nodes.paragraph), None
+            elif "proof" in box["classes"]:
+                theorem = box["ids"][0]
             if where is not None and box["ids"]:
                 where += nodes.reference("", "#", internal=True, refuri=f"#{box['ids'][0]}", classes=["headerlink"],
                                          reftitle="Link to this place")

@@ -47,7 +47,7 @@ def shortened(text, length=LENGTH):
     """As many whole sentences as fit; words, if not even the first does."""
     if len(text) <= length:
         return text
-    ends = [end.end(1) for end in re.finditer(r"([.?!])\s", text[:length + 1])]
+    ends = [end.end(1) for end in re.finditer(r"([.?!])\s+(?=[A-Z])", text[:length + 2])]
     return text[:ends[-1]] if ends else f"{text[:length].rsplit(' ', 1)[0].rstrip(',;:')} …"
 
 
