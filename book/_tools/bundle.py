@@ -36,7 +36,7 @@ second opens the first notebook. On Debian or Ubuntu, venv is the package python
 In reading order: {order}.
 
 - `gradlib/` is the book's library. The notebooks import it from this folder; nothing needs to be installed.
-- `data/` holds the data set of two chapters, with its source and its licence.
+- `data/` holds the data set of four chapters, with its source and its licence.
 - The notebooks are stored executed. *Run all cells* repeats what they show.
 - Links between chapters, as in {{doc}}`notation`, work in the web book; here they are plain text.
 
