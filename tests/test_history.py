@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 
 import jinja2
 import pytest
@@ -33,12 +34,16 @@ def repository(tmp_path):
     return root
 
 
-def test_the_last_commit_that_touched_a_page(repository):
+def test_the_last_commit_that_touched_a_page(repository, monkeypatch):
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
     first, second = git(repository, "log", "--format=%H", "--reverse").split()
     assert (str(last_change(["a.md"], repository)), last_change(["a.md"], repository).commit) == ("5 January 2026", first)
     assert (str(last_change(["b.md"], repository)), last_change(["b.md"], repository).commit) == ("2 March 2026", second)
     assert last_change(["a.md", "b.md"], repository).commit == second
     assert last_change(["a.md", "none.ipynb"], repository).commit == first
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_nothing_for_what_no_commit_holds(repository):

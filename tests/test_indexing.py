@@ -41,6 +41,7 @@ def test_only_the_first_mention_of_a_page_counts_and_the_glossary_does_not(site)
     assert entry(site, "score").count("<a ") == 2 and ">2</a>" not in entry(site, "score")
     assert entry(site, "draw").count("notation.html") == 1
     assert entry(site, "Stein").count(">2</a>") == 1
+    assert (site / "one.html").read_text("utf8").count('id="term-use-') == 2, "the third mention repeats the first"
 
 
 def test_of_the_library_the_public_names_stand_there(site):

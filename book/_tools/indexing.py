@@ -12,7 +12,6 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.transforms import SphinxTransform
 
-GLOSSARY = "book/notation"
 PUBLIC = re.compile(r"(.+) \((?:in module|class in) gradlib\)")  # what a reader reaches as gl.name
 
 
@@ -25,16 +24,14 @@ class Entries(SphinxTransform):
         for each in list(self.document.findall(addnodes.index)):
             entries = [(kind, named(value), *rest) for kind, value, *rest in each["entries"]]
             each["entries"] = [entry for entry in entries if entry[1]]
-        if self.env.docname != GLOSSARY:
-            seen = set()
-            for mention in list(self.document.findall(addnodes.pending_xref)):
-                term = mention.get("reftarget")
-                if mention.get("reftype") == "term" and term not in seen:
-                    seen.add(term)
-                    name = f"term-use-{len(seen)}"
-                    place = mention.parent.index(mention)
-                    mention.parent[place:place] = [addnodes.index(entries=[("single", term, name, "", None)]),
-                                                   nodes.target("", "", ids=[name])]
+        seen = set()
+        for mention in list(self.document.findall(addnodes.pending_xref)):
+            term = mention.get("reftarget")
+            if mention.get("reftype") == "term" and term not in seen:
+                seen.add(term)
+                name, place = f"term-use-{len(seen)}", mention.parent.index(mention)
+                mention.parent[place:place] = [addnodes.index(entries=[("single", term, name, "", None)]),
+                                               nodes.target("", "", ids=[name])]
 
 
 def named(entry):
