@@ -6,19 +6,26 @@ Chrome; without them these tests are skipped, or fail where BROWSER_TESTS=requir
 
 import functools
 import http.server
+import io
+import json
 import os
+import re
 import shutil
 import threading
+import zipfile
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 
 import pytest
 from playwright.sync_api import Error, sync_playwright
 
+import publishing
+from notebooks import reading_order
+
 SITE = Path(__file__).resolve().parents[1] / "_build" / "html"
 ENTRY = "index.html"  # leads on to the first page
 PAGES = sorted(page.relative_to(SITE).as_posix() for page in SITE.rglob("*.html")
-               if "_static" not in page.parts and page != SITE / ENTRY)
+               if "_static" not in page.parts and page not in {SITE / ENTRY, SITE / "404.html"})
 BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome", "chrome"])), None)
 SUBPATH = "/some/where/"
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
@@ -38,6 +45,16 @@ def test_there_is_something_to_test():
 
 class Subpath(http.server.SimpleHTTPRequestHandler):
     """A host that has the site under a sub-path, and nothing elsewhere."""
+
+    def send_error(self, code, *said):
+        """Like common hosts: the site's own page for errors, whatever the address."""
+        page = Path(self.directory) / "404.html"
+        if code != 404 or not page.exists():
+            return super().send_error(code, *said)
+        self.send_response(404)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.end_headers()
+        self.wfile.write(page.read_bytes())
 
     def translate_path(self, path):
         return super().translate_path(path.removeprefix(SUBPATH) if path.startswith(SUBPATH) else "/nowhere")
@@ -312,8 +329,149 @@ def test_figures_need_no_script(visit, served):
 def test_search_finds(visit, served, where):
     page, wrong = visit(served if where == "server" else f"{SITE.as_uri()}/", "search.html")
     assert any("distribution.html" in hit for hit in hits(page, "REINFORCE"))
-    assert hits(page, "zyzzyva") == []
+    assert hits(page, "zyzzyva") == [] == hits(page, "mathrm"), "a command of TeX is no word"
+    hits(page, "REINFORCE")
+    page.locator("#search-results ul.search a").first.click()
+    page.wait_for_load_state("load")
+    assert page.locator("article h1").is_visible() and "/book/" in page.url
     assert wrong == []
+
+
+# What a reader does with a page ---------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("where", ["server", "file"])
+def test_next_leads_through_the_book_in_reading_order(visit, served, where):
+    base = served if where == "server" else f"{SITE.as_uri()}/"
+    page, wrong = visit(base, "book/index.html")
+    read = [page.url]
+    while (after := page.locator("a.right-next")).count():
+        after.click()
+        page.wait_for_load_state("load")
+        read.append(page.url)
+        assert urljoin(page.url, page.locator("a.left-prev").get_attribute("href")) == read[-2]
+    assert [unquote(url.removeprefix(base)) for url in read] == [f"{name}.html" for name in reading_order()]
+    assert wrong == []
+
+
+def test_code_is_copied_as_it_stands(visit, served):
+    page, wrong = visit(served, "book/citing.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    assert page.locator("button.copybtn").count() == page.locator("div.highlight pre").count() > 0
+    page.locator("div.highlight-bibtex button.copybtn").focus()
+    page.keyboard.press("Enter")
+    page.locator("button.copybtn.success").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()").strip() == page.locator("div.highlight-bibtex pre").text_content().strip()
+    assert wrong == []
+
+
+def test_every_block_of_code_can_be_copied(visit, served):
+    page, _ = visit(served, "book/distribution.html")
+    blocks = page.locator("div.cell_input div.highlight pre").count()
+    assert blocks == page.locator("div.cell_input button.copybtn").count() > 10
+
+
+def downloads(page):
+    """The links in the menu of downloads, by their text."""
+    links = page.eval_on_selector_all(".dropdown-download-buttons a", "links => links.map(link => [link.textContent.trim(), link.href])")
+    return dict(links)
+
+
+def test_the_notebook_of_a_page_is_offered_executed(visit, served):
+    page, _ = visit(served, "book/distribution.html")
+    notebook = json.loads(page.request.get(downloads(page)[".ipynb"]).text())
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(code) > 10 and all(cell["execution_count"] for cell in code) and any(cell["outputs"] for cell in code)
+
+
+@pytest.mark.parametrize("path", ["book/index.html", "book/lower.html", "book/notation.html"])
+def test_all_notebooks_are_offered_in_one_archive(visit, served, path):
+    page, _ = visit(served, path)
+    address = downloads(page)["all .ipynb (.zip)"]
+    if path == "book/index.html":
+        assert page.locator("article a.download").evaluate("link => link.href") == address
+    names = zipfile.ZipFile(io.BytesIO(page.request.get(address).body())).namelist()
+    assert sum(name.endswith(".ipynb") for name in names) == len(list((SITE / "_sources").rglob("*.ipynb")))
+
+
+def outside(page):
+    """Notes of the margin that are cut off, or that lie on the text where there is room beside it."""
+    return page.evaluate("""() => {
+        const text = document.querySelector('article.bd-article').getBoundingClientRect(), wide = innerWidth >= 1200;
+        return [...document.querySelectorAll('aside.margin')].filter(note => {
+            const {left, right, width} = note.getBoundingClientRect();
+            return width < 150 || left < 0 || right > document.documentElement.clientWidth
+                || (wide ? left < text.right - 40 : width < 0.8 * text.width - 40);
+        }).map(note => note.textContent);
+    }""")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("path", ["book/motivation.html", "book/distribution.html", "book/lower.html"])
+def test_notes_stand_in_the_margin_or_between_paragraphs(visit, served, path, width):
+    page, wrong = visit(served, path, width)
+    assert page.locator("aside.margin").count() and outside(page) == [] == wrong
+
+
+def test_a_symbol_leads_to_its_row(visit, served):
+    page, _ = visit(served, "book/distribution.html")
+    page.locator("a.symbol[href$='#sym-p-theta-x']").first.click()
+    page.wait_for_url("**/notation.html#sym-p-theta-x")
+    assert "mass function that depends on" in page.locator("tr:target").inner_text()
+
+
+def test_numbered_boxes_can_be_cited_by_address(visit, served):
+    page, _ = visit(served, "book/lower.html")
+    for box in page.locator("div.proof.theorem, div.exercise").all():
+        name, title = box.get_attribute("id"), box.locator(".admonition-title")
+        assert re.match(r"(Theorem|Exercise) 8\.\d", title.inner_text())
+        assert title.locator("a.headerlink").get_attribute("href") == f"#{name}"
+        assert page.locator(f"[id='{name}']").count() == 1
+
+
+# The page for what is not there ----------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module", params=["without an address", "with an address"])
+def host(request, serve, tmp_path_factory):
+    """The site on a host that shows 404.html for every address that it does not have."""
+    folder = tmp_path_factory.mktemp("host") / "site"
+    folder.mkdir()
+    for part in SITE.iterdir():
+        if part.name != "404.html":
+            (folder / part.name).symlink_to(part)
+    html = (SITE / "404.html").read_text("utf8")
+    if found := re.search(r'content_root="(/[^"]*)"', html):  # built with an address
+        html = html.replace(f'="{found[1]}', '="./')
+    (folder / "404.html").write_text(publishing.rooted(html, SUBPATH) if request.param == "with an address" else html, "utf8")
+    return serve(folder), request.param
+
+
+@pytest.mark.parametrize("path", ["none.html", "book/none.html", "book/deep/er/none.html", "other/place/none"])
+def test_the_page_for_errors_works_at_any_depth(visit, host, path):
+    base, how = host
+    page, wrong = visit(base, path)
+    assert page.locator("article h1").inner_text().startswith("Page not found")
+    if path.startswith("other/") and how == "without an address":
+        return  # nothing tells where the site begins; the page can be read, and no more
+    guessed = how == "without an address"  # then the browser has looked ahead before the script tells it where the site begins
+    assert [each for each in wrong if "status of 404" not in each and each != f"404 for {urljoin(base, path)}"
+            and not (guessed and each.startswith("404 for "))] == []
+    assert page.evaluate("getComputedStyle(document.querySelector('.bd-main')).display") == "flex", "styled"
+    assert sideways(page) == []
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # the link to the main content stays on this page
+    assert page.url.startswith(urljoin(base, path))
+    page.get_by_label("Search the book").fill("REINFORCE")
+    page.get_by_role("button", name="Search", exact=True).last.click()
+    page.locator("#search-results ul.search a").first.wait_for()
+    assert page.url.startswith(f"{base}search.html?q=REINFORCE")
+
+
+def test_a_page_for_errors_that_breaks_is_rejected(visit, serve, tmp_path):
+    (tmp_path / "404.html").write_text('<!doctype html><link rel="icon" href="data:,"><link rel="stylesheet" href="a.css"><h1>No</h1>')
+    (tmp_path / "a.css").write_text("h1 {color: red}")
+    base = serve(tmp_path)
+    page, wrong = visit(base, "deep/er/none.html")
+    assert any("a.css" in each for each in wrong)
 
 
 # The checkers reject --------------------------------------------------------------------------------------------
@@ -387,6 +545,14 @@ def test_what_is_too_wide_is_rejected(made, body, complaint):
 def test_bad_figures_are_rejected(made, body, complaint):
     page, _ = made(f'<figure><span class="themed">{body}</span></figure>')
     assert any(each.startswith(complaint) for each in figures(page))
+
+
+@pytest.mark.parametrize("style, complaint", [
+    ("width: 300px", []), ("width: 300px; margin-left: 200px", ["A note"]), ("width: 100px", ["A note"]),
+])
+def test_a_note_that_is_cut_off_or_squeezed_is_rejected(made, style, complaint):
+    page, _ = made(f'<article class="bd-article"><aside class="margin" style="{style}">A note</aside></article>')
+    assert outside(page) == complaint
 
 
 @pytest.mark.parametrize("link, complaint", [

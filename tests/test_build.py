@@ -74,7 +74,8 @@ def test_address_of_a_remote(remote, address):
 
 
 @pytest.fixture
-def repository(tmp_path):
+def repository(tmp_path, monkeypatch):
+    monkeypatch.delenv("SITE_ADDRESS", raising=False)
     (tmp_path / "_config.yml").write_text((notebooks.ROOT / "_config.yml").read_text("utf8"), "utf8")
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
 

@@ -20,8 +20,11 @@ from urllib.parse import urlsplit
 import yaml
 from sphinxcontrib.katex import katex_version
 
+import bundle
+import publishing
 import themes
 from gradlib import lab, ledger
+from history import git
 from notebooks import ANSI, BOOK, ROOT, NotebookError, execute, notebooks, write
 
 BUILD = ROOT / "_build"
@@ -51,6 +54,7 @@ def stage():
     style_of_mathematics(KATEX, STAGE / "book" / "_static" / "katex")
     scripts_of_the_lab(STAGE / "book" / "_static")
     execute(notebooks(), lambda path, notebook: write(staged(path), notebook))
+    bundle.pack(STAGE / "book" / f"{bundle.NAME}.zip", bundle.contents([staged(path) for path in notebooks()]))
 
 
 def style_of_mathematics(katex, target):
@@ -81,16 +85,6 @@ def staged(path):
 
 # The repository's address ---------------------------------------------------------------------------------------
 
-def git(*words, root=ROOT):
-    """The answer of a git command about this repository (not about one that happens to lie around it), or None."""
-    try:
-        found = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True,
-                               env={**os.environ, "GIT_CEILING_DIRECTORIES": str(Path(root).resolve().parent)})
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
-
-
 def web_address(remote):
     """The https address of a hosted git remote, without credentials; None for a path on this machine."""
     if scp := re.fullmatch(r"(?:[\w.-]+@)?([\w-]+(?:\.[\w-]+)+):(?!/)(.+)", remote or ""):
@@ -105,7 +99,8 @@ def web_address(remote):
 
 
 def configuration(root=ROOT):
-    """`_config.yml`, completed by what the git remote tells: repository, edit, issue and launch buttons, or none."""
+    """`_config.yml`, completed by what the git remote tells (repository, edit, issue and launch buttons, or none) and by
+    the public address of the site."""
     config = yaml.safe_load((root / "_config.yml").read_text("utf8"))
     address = web_address(git("remote", "get-url", "origin", root=root))
     known = address and re.match(r"https://(github|gitlab|bitbucket)\.", address)
@@ -115,6 +110,8 @@ def configuration(root=ROOT):
         config["launch_buttons"] = {"notebook_interface": "jupyterlab", "binderhub_url": BINDER}
         config.setdefault("html", {}).update(
             use_repository_button=True, use_edit_page_button=True, use_issues_button=known[1] != "bitbucket")
+    if site := publishing.site_address(config):
+        config["html"]["baseurl"] = site
     return config
 
 

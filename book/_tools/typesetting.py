@@ -48,6 +48,8 @@ class Unbroken(SphinxPostTransform):
 
     def run(self):
         for formula in list(self.document.findall(nodes.math)):
+            if "symbol" in formula.parent.get("classes", []):  # a link to the notation page
+                formula = formula.parent
             siblings, i = formula.parent.children, formula.parent.index(formula)
             before = siblings[i - 1] if i and isinstance(siblings[i - 1], nodes.Text) else ""
             after = siblings[i + 1] if i + 1 < len(siblings) and isinstance(siblings[i + 1], nodes.Text) else ""

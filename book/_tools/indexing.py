@@ -1,0 +1,102 @@
+"""Two ways to look something up: the index, as at the end of a printed book, and the words that the search knows.
+
+The glossary and the role `index` make entries by themselves. Here each chapter's first mention of a glossary term
+(role `term`) becomes one too, and the numbers after an entry are those of the chapters.
+"""
+
+import re
+from html import escape
+from urllib.parse import urldefrag
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.transforms import SphinxTransform
+
+PUBLIC = re.compile(r"(.+) \((?:in module|class in) gradlib\)")  # what a reader reaches as gl.name
+
+
+class Entries(SphinxTransform):
+    """Note where a page first mentions a term. Of the library's names keep those that the reader calls."""
+
+    default_priority = 840  # before the index is read from the page
+
+    def apply(self, **_):
+        for each in list(self.document.findall(addnodes.index)):
+            entries = [(kind, named(value), *rest) for kind, value, *rest in each["entries"]]
+            each["entries"] = [entry for entry in entries if entry[1]]
+        seen = set()
+        for mention in list(self.document.findall(addnodes.pending_xref)):
+            term = mention.get("reftarget")
+            if mention.get("reftype") == "term" and term not in seen:
+                seen.add(term)
+                name, place = f"term-use-{len(seen)}", mention.parent.index(mention)
+                mention.parent[place:place] = [addnodes.index(entries=[("single", term, name, "", None)]),
+                                               nodes.target("", "", ids=[name])]
+
+
+def named(entry):
+    """An entry as the index shows it; None for names of gradlib that are not public."""
+    if "gradlib" not in entry:
+        return entry
+    public = PUBLIC.fullmatch(entry)
+    return f"{public[1]} (gradlib)" if public else None
+
+
+class Contents(SphinxTransform):
+    """The index is the last page of the contents. The file _toc.yml cannot say so: it names sources, and it has none."""
+
+    default_priority = 110  # after the contents of _toc.yml have been inserted
+
+    def apply(self, **_):
+        if self.env.docname == self.config.root_doc and self.config.html_use_index:
+            for last in list(self.document.findall(addnodes.toctree))[-1:]:
+                last["entries"].append(("Index", "genindex"))
+
+
+def places(links, number, title):
+    """The links (main, address) of an entry, one for each page: address, text, and name of the page in words."""
+    found = {}
+    for main, address in links:
+        page = urldefrag(address)[0].removesuffix(".html")
+        if main:
+            found[page] = (address, "definition", "")
+        elif page not in found:
+            found[page] = (address, number(page) or title(page), f"Chapter {number(page)}, {title(page)}" if number(page) else "")
+    return sorted(found.values(), key=lambda place: (place[1] != "definition", not place[1].isdigit(), place[1].zfill(3)))
+
+
+def linked(links, number, title):
+    """The same as HTML."""
+    return ", ".join(f'<a href="{escape(address)}"{f""" aria-label="{escape(name)}" title="{escape(name)}" """ if name else ""}>'
+                     f"{escape(text)}</a>" for address, text, name in places(links, number, title))
+
+
+def add_places(app, page, template, context, doctree):
+    if page == "genindex":
+        numbers = app.env.toc_secnumbers
+        context["places"] = lambda links: linked(
+            links, lambda name: ".".join(map(str, numbers.get(name, {}).get("", ()))), lambda name: app.env.titles[name].astext())
+
+
+# Search -----------------------------------------------------------------------------------------------------------
+
+def without_mathematics(doctree):
+    """The page as the search shall know it: nobody looks for `frac` or `mathbb`."""
+    doctree = doctree.deepcopy()
+    for formula in [*doctree.findall(nodes.math), *doctree.findall(nodes.math_block)]:
+        formula.parent.remove(formula)
+    return doctree
+
+
+def clean_search(app):
+    if app.builder.format == "html":
+        index_page = app.builder.index_page
+        app.builder.index_page = lambda page, doctree, title: index_page(page, without_mathematics(doctree), title)
+
+
+def setup(app):
+    app.add_transform(Entries)
+    app.add_transform(Contents)
+    app.connect("html-page-context", add_places)
+    app.connect("builder-inited", clean_search)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,140 @@
+"""What search engines, previews and hosts ask of a page: a description, its address, a site map, a page for errors.
+
+Every page gets a description. All else needs the public address of the site, `html: baseurl:` in _config.yml or the
+environment's SITE_ADDRESS; without one nothing is said, since nothing may be made up. The packages for these
+tasks would be three, and a host's dates, executed copies and sub-paths would still need code of our own.
+"""
+
+import os
+import re
+import sys
+from html import escape
+from pathlib import Path
+from urllib.parse import urlsplit
+from xml.sax.saxutils import escape as escape_xml
+
+from docutils import nodes
+
+from history import last_change_of
+
+LENGTH = 200  # characters of a description, at most
+CARD = "_static/card.png"
+GENERATED = {  # pages without a source
+    "genindex": "Every term of the book: its definition, and the chapters that use it.",
+    "search": "Search the full text of the book.",
+    "404": "There is no such page in this book.",
+}
+
+
+def checked(address):
+    """The public address with a slash at its end, or None; what is no address stops the build."""
+    if not address:
+        return None
+    parts = urlsplit(address)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        sys.exit(f"SITE_ADDRESS or html: baseurl: must be the site's address, as in https://host/path/, not {address!r}")
+    return f"{address.rstrip('/')}/"
+
+
+def site_address(config):
+    """The public address of the site, from the environment or else from _config.yml; None if there is none."""
+    return checked(os.environ.get("SITE_ADDRESS") or config.get("html", {}).get("baseurl"))
+
+
+# Descriptions ---------------------------------------------------------------------------------------------------
+
+def shortened(text, length=LENGTH):
+    """As many whole sentences as fit; words, if not even the first does."""
+    if len(text) <= length:
+        return text
+    ends = [end.end(1) for end in re.finditer(r"([.?!])\s+(?=[A-Z])", text[:length + 2])]
+    return text[:ends[-1]] if ends else f"{text[:length].rsplit(' ', 1)[0].rstrip(',;:')} …"
+
+
+def description(doctree):
+    """A page's own description (`html_meta` in its metadata), or the beginning of its first paragraph without mathematics."""
+    for meta in doctree.findall(nodes.meta):
+        if meta.get("name") == "description":
+            return meta["content"]
+    for paragraph in doctree.findall(nodes.paragraph):
+        if not any(paragraph.findall(lambda node: isinstance(node, (nodes.math, nodes.raw)))):
+            text = re.sub(r"^The question\.\s*", "", " ".join(paragraph.astext().split()))
+            if len(text) > 40:
+                return shortened(text)
+    return None
+
+
+def tags(**properties):
+    return "\n".join(f'<meta {"name" if name in ("description", "robots") or name.startswith("twitter") else "property"}='
+                     f'"{name}" content="{escape(value)}" />' for name, value in properties.items() if value)
+
+
+def add_tags(app, page, template, context, doctree):
+    """Complete the head of a page."""
+    said = GENERATED.get(page) if doctree is None else description(doctree)
+    found = {} if 'name="description"' in context.get("metatags", "") else {"description": said}
+    if page == "404":
+        context["pageurl"] = None  # it has no address of its own
+        found["robots"] = "noindex"
+    elif app.config.html_baseurl and page in app.env.titles:
+        found |= {"og:type": "website" if page == app.config.root_doc else "article",
+                  "og:title": app.env.titles[page].astext(),
+                  "og:site_name": app.config.html_title or app.config.project, "og:url": context["pageurl"],
+                  "og:description": said, "og:image": app.config.html_baseurl + CARD,
+                  "og:image:alt": "The title of the book beside a curve and a step along its gradient.",
+                  "twitter:card": "summary_large_image"}
+    context["metatags"] = f'{context.get("metatags", "")}\n{tags(**found)}'
+
+
+def draw_card(path, title):
+    """The picture that a link to the book shows elsewhere."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    figure = Figure((12, 6.3), dpi=100, facecolor="white")
+    axes = figure.add_axes((0.5, 0.08, 0.46, 0.84))
+    x, at = np.linspace(-3, 3, 200), -1.2
+    axes.plot(x, np.exp(-x**2 / 2), color="#0072b2", lw=5)
+    slope, step = -at * np.exp(-at**2 / 2), 0.9
+    axes.annotate("", (at + step, np.exp(-at**2 / 2) + step * slope), (at, np.exp(-at**2 / 2)),
+                  arrowprops={"arrowstyle": "-|>", "color": "#d55e00", "lw": 5, "mutation_scale": 35})
+    axes.plot([at], [np.exp(-at**2 / 2)], "o", color="#d55e00", ms=16)
+    axes.set_axis_off()
+    figure.text(0.06, 0.55, title.replace(" of ", "\nof "), fontsize=44, weight="bold", va="center", linespacing=1.3)
+    figure.text(0.06, 0.25, "An executable book.\nEvery equation is checked.", fontsize=24, va="center", color="#333333")
+    figure.savefig(path)
+
+
+# Site map, and the page for what is not there ------------------------------------------------------------------------
+
+def site_map(address, pages):
+    """The site map of (page, day of its last change or None) pairs."""
+    rows = [f"<url><loc>{escape_xml(f'{address}{page}.html')}</loc>{f'<lastmod>{day}</lastmod>' if day else ''}</url>"
+            for page, day in pages]
+    return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>',
+                      '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">', *rows, "</urlset>", ""])
+
+
+def rooted(html, base):
+    """A page of the site's root that also works when a host shows it under the address of a page that is not there."""
+    return re.sub(r'\b(href|src|action|content_root)="(?!#|/|[a-z][a-z+.-]*:)(?:\./)?([^"]*)"',
+                  lambda found: f'{found[1]}="{base}{found[2]}"', html)
+
+
+def finish(app, exception):
+    if exception or app.builder.format != "html" or not (address := app.config.html_baseurl):
+        return
+    out = Path(app.outdir)
+    days = {page: change.day.date() for page in app.env.found_docs if (change := last_change_of(page))}
+    pages = [*sorted(app.env.found_docs), *(["genindex"] if app.config.html_use_index else [])]
+    (out / "sitemap.xml").write_text(site_map(address, [(page, days.get(page)) for page in pages]), "utf8")
+    draw_card(out / CARD, app.config.project)
+    missing = out / "404.html"
+    missing.write_text(rooted(missing.read_text("utf8"), urlsplit(address).path), "utf8")
+
+
+def setup(app):
+    app.connect("html-collect-pages", lambda _: [("404", {}, "404.html")])
+    app.connect("html-page-context", add_tags)
+    app.connect("build-finished", finish)
+    return {"parallel_read_safe": True}
