@@ -28,7 +28,7 @@ from gradlib.oracle import exact, variance
 INK, TRUTH = "#222222", "#949494"
 SCORE, PATH, THIRD, FOURTH = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
 MARKERS = {SCORE: "o", PATH: "s", THIRD: "^", FOURTH: "D", INK: "v"}
-SHEET, GRID, FRAME = "#ffffff", "#e4e4e4", "#cccccc"
+SHEET, GRID, FRAME = "#ffffff", "#e4e4e4", "#cccccc"  # the frame of legends is Matplotlib's own
 PLAIN, COOL, WARM, HATCH = "#f4f4f4", "#cfe6f5", "#fbe3d1", "#8fb8d4"  # areas behind ink
 
 # What each colour is on a dark page (the book's build writes a dark variant of every figure). The series take the light

@@ -172,6 +172,7 @@ def test_bad_drawings_are_rejected():
 def drawn(values, **labels):
     figure, (axis,) = figures.panels()
     axis.plot(values, color=figures.SCORE, label="$x$")
+    axis.axhline(0, color="black")
     axis.set(**labels)
     axis.legend()
     return figures.show(figure)

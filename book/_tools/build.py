@@ -4,7 +4,8 @@
    by the notebook's text would miss an edit of gradlib and show stale numbers.
 2. The ledger page "What has been checked" is written from the bundles in the executed notebooks.
 3. Sphinx reads `_build/src` with execution off, nit-picky, and with every warning an error. KaTeX typesets the
-   mathematics (`typesetting.py`); a formula that it cannot typeset is an error too.
+   mathematics (`typesetting.py`); a formula that it cannot typeset is an error too. Figures get a dark variant
+   (`themes.py`).
 """
 
 import json
