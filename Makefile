@@ -68,8 +68,8 @@ lock: $(INSTALLED)  ## refresh requirements.txt (UPGRADE= keeps the versions tha
 	    --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header $(UPGRADE) --output-file requirements.txt
 	@echo "requirements.txt: $$(grep -c '^[a-z].*==' requirements.txt) packages"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
-	    --omit-lockfile-registry-resolved --loglevel=error
+	@for folder in . audit; do PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm install --prefix $$folder --package-lock-only \
+	    --ignore-scripts --no-audit --no-fund --omit-lockfile-registry-resolved --loglevel=error; done
 UPGRADE ?= --upgrade
 
 clean:  ## remove everything that was built or installed
