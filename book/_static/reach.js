@@ -12,15 +12,13 @@
   function visit(box) {
     const width = box.clientWidth; // measuring what is inside has it laid out, which it may not be yet
     const inside = box.matches(".katex-display") ? box.querySelector(".katex-html")?.getBoundingClientRect().width : box.scrollWidth;
-    if (width && inside > width + 1) {
-      box.tabIndex = 0;
-      box.setAttribute("aria-label", name(box));
-      if (box.tagName !== "TABLE") box.setAttribute("role", "group"); // a table stays a table
-    } else if (width) {
-      box.removeAttribute("tabindex");
-      box.removeAttribute("aria-label");
-      if (box.tagName !== "TABLE") box.removeAttribute("role");
-    }
+    if (!width) return; // folded
+    const scrolls = inside > width + 1;
+    if (scrolls && box.tabIndex !== 0) box.tabIndex = 0;
+    if (!scrolls && box.tabIndex === 0) box.removeAttribute("tabindex");
+    for (const [attribute, value] of [["aria-label", name(box)], ["role", box.tagName === "TABLE" ? null : "group"]])
+      if (scrolls && value) box.setAttribute(attribute, value);
+      else if (value) box.removeAttribute(attribute); // a table keeps its role
   }
 
   /* A few at a time, when the browser has nothing better to do. Each comes again when its width changes or it is unfolded. */
@@ -35,10 +33,15 @@
     if (waiting.size) idle(work);
     else document.documentElement.dataset.reach = "done";
   }
-  const seen = new ResizeObserver((changes) => {
+  function queue(boxes) {
     document.documentElement.dataset.reach = "busy";
     if (!waiting.size) idle(work);
-    for (const { target } of changes) waiting.add(target);
-  });
-  for (const box of document.querySelectorAll("article pre, article .katex-display, article table")) seen.observe(box);
+    for (const box of boxes) waiting.add(box);
+  }
+  const all = new Set(document.querySelectorAll("article pre, article .katex-display, article table"));
+  const sizes = new ResizeObserver((changes) => queue(changes.map((change) => change.target)));
+  for (const box of all) sizes.observe(box);
+  // The theme decides on code once more, and knows neither what is folded nor tolerances.
+  new MutationObserver((changes) => queue(changes.map((change) => change.target).filter((box) => all.has(box))))
+    .observe(document.querySelector("article") ?? document.body, { subtree: true, attributeFilter: ["tabindex"] });
 })();
