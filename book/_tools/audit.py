@@ -9,7 +9,6 @@ Lighthouse's scores vary with the machine and its other work: the median of seve
 """
 
 import argparse
-import contextlib
 import json
 import os
 import shutil
@@ -151,3 +150,78 @@ def lighthouse(address, form):
         sys.exit(f"Lighthouse failed on {address}:\n{done.stderr[-2000:]}")
     found = json.loads(done.stdout)["categories"]
     return [100 * (found[each]["score"] or 0) for each in CATEGORIES]
+
+
+# The table ------------------------------------------------------------------------------------------------------
+
+def longest():
+    """The chapter with the largest HTML."""
+    return max((SITE / "book").glob("*.html"), key=lambda page: page.stat().st_size).relative_to(SITE).as_posix()
+
+
+def short_of(path, form, scores):
+    """What of a page's scores by Lighthouse is below its target."""
+    targets = [PERFORMANCE[form], OTHERS, OTHERS, OTHERS]
+    return [f"{path}: Lighthouse gives {category} {score:.0f} ({form}), less than {target}"
+            for category, score, target in zip(CATEGORIES, scores, targets) if score < target]
+
+
+def spread(values):
+    """The median, and the range if there is one."""
+    low, middle, high = (f"{value:.0f}" for value in (min(values), statistics.median(values), max(values)))
+    return middle if low == high else f"{middle} ({low}–{high})"
+
+
+def table(rows):
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  " + "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
+                               for i, (cell, width) in enumerate(zip(row, widths))).rstrip(), flush=True)
+
+
+def weights(browser, base):
+    """(kB, requests) of a first visit to each page and of the next page, in reading order; a page outside it follows the preface."""
+    order = reading_order(browser, base)
+    outside = sorted({page.relative_to(SITE).as_posix() for page in SITE.rglob("*.html") if "_static" not in page.parts}
+                     - order.keys() - {"index.html"})  # which only leads on
+    order |= dict.fromkeys(outside, PREFACE)
+    order[PREFACE] = next(path for path, before in order.items() if before == PREFACE)  # a reader who returns
+    return {path: weigh(browser, base, path, before) for path, before in order.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("pages", nargs="*", help="pages for Lighthouse; by default the preface, the longest chapter, the lab")
+    parser.add_argument("--runs", type=int, default=3, help="how often times and scores are measured (default: 3)")
+    options = parser.parse_args()
+    if not chromium():
+        sys.exit("The audit needs an installed Chromium or Chrome.")
+    pages, missed = options.pages or [PREFACE, longest(), LAB], []
+    with serving(SITE) as base:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=["--disable-gpu"])
+            print("Weight: kB and requests; gzip, HTTP/1.1, a cache of ten minutes")
+            weighed = weights(browser, base)
+            for path, ((first, _), (following, _)) in weighed.items():
+                missed += overweight(path, first, following)
+            table([["page", "first visit", "requests", "next page", "requests"],
+                   *([path, f"{first:.0f}", str(asked), f"{following:.0f}", str(more)]
+                     for path, ((first, asked), (following, more)) in weighed.items())])
+            print(f"\nTimes in ms on this machine, nothing slowed down: median of {options.runs} (and range)")
+            timed = {path: list(zip(*[times(browser, urljoin(base, path)) for _ in range(options.runs)])) for path in pages}
+            table([["page", "first paint", "last equation"], *([path, *map(spread, each)] for path, each in timed.items())])
+            browser.close()
+        print(f"\nLighthouse, its own throttling: median of {options.runs} (and range)")
+        rows = [["page", *CATEGORIES]]
+        for path in pages:
+            for form in PERFORMANCE:
+                runs = list(zip(*[lighthouse(urljoin(base, path), form) for _ in range(options.runs)]))
+                missed += short_of(path, form, [statistics.median(each) for each in runs])
+                rows.append([f"{path}, {form}", *map(spread, runs)])
+        table(rows)
+    if missed:
+        sys.exit("\n".join(["\nMissed:", *(f"  {each}" for each in missed)]))
+
+
+if __name__ == "__main__":
+    main()
