@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help book test serve lab execute bench lock clean
+.PHONY: help book test audit serve lab execute bench lock clean
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -39,6 +39,15 @@ test: $(INSTALLED)  ## unit tests, doctests, built pages in a browser, every not
 	echo; echo "unit tests and doctests: $$unit; notebooks: $$notebooks"; \
 	[ "$$unit $$notebooks" = "passed passed" ]
 
+# Lighthouse has a folder and a lock of its own; nothing but `make audit` needs it.
+audit: $(INSTALLED)  ## weigh and time the built pages, and let Lighthouse judge them (about 10 minutes; needs Chromium)
+	@[ -f _build/html/searchindex.js ] || $(MAKE) --no-print-directory book
+	@[ audit/node_modules/.package-lock.json -nt audit/package-lock.json ] || { echo "Fetching Lighthouse (once)"; \
+	    PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --prefix audit --ignore-scripts --no-audit --no-fund --loglevel=error; \
+	    touch audit/node_modules/.package-lock.json; }
+	@$(PY) book/_tools/audit.py $(AUDIT)
+AUDIT ?=
+
 serve: $(INSTALLED)  ## serve the built book at http://localhost:8000 (PORT=... for another port)
 	@[ -f _build/html/index.html ] || $(MAKE) --no-print-directory book
 	@echo "The book is at http://localhost:$(PORT); Ctrl-C ends it."
@@ -68,12 +77,12 @@ lock: $(INSTALLED)  ## refresh requirements.txt (UPGRADE= keeps the versions tha
 	    --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header $(UPGRADE) --output-file requirements.txt
 	@echo "requirements.txt: $$(grep -c '^[a-z].*==' requirements.txt) packages"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm install --package-lock-only --ignore-scripts --no-audit --no-fund \
-	    --omit-lockfile-registry-resolved --loglevel=error
+	@for folder in . audit; do PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm install --prefix $$folder --package-lock-only \
+	    --ignore-scripts --no-audit --no-fund --omit-lockfile-registry-resolved --loglevel=error; done
 UPGRADE ?= --upgrade
 
 clean:  ## remove everything that was built or installed
-	rm -rf $(VENV) _build node_modules gradlib.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) _build node_modules audit/node_modules gradlib.egg-info .pytest_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment. All modules are compiled at the end, on all processors, which is faster than one by one (--no-compile
