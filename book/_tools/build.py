@@ -23,7 +23,6 @@ from sphinxcontrib.katex import katex_version
 
 import bundle
 import publishing
-import themes
 from gradlib import lab, ledger
 from history import git
 from notebooks import ANSI, BOOK, ROOT, NotebookError, execute, notebooks, write
@@ -181,7 +180,6 @@ def main():
     step("3/3  Building the HTML")
     sphinx()
     finish()
-    themes.finish(HTML)
     check_mathematics()
     page = HTML / "index.html"
     step(f"The book is ready. Open\n  {page}\n  {page.as_uri()}")

@@ -5,6 +5,7 @@ in the page, of which the theme's style displays one; as they load lazily, a bro
 """
 
 import re
+from pathlib import Path
 
 from gradlib.figures import DARK
 
@@ -48,9 +49,16 @@ def paired(html, images):
     return IMAGE.sub(pair, html)
 
 
-def finish(site):
+def finish(app, exception):
     """Give every page of the built site its figures in both themes."""
-    for page in site.rglob("*.html"):
-        text = page.read_text("utf8")
-        if (themed := paired(text, site / "_images")) != text:
-            page.write_text(themed, "utf8")
+    if not exception and app.builder.format == "html":
+        site = Path(app.outdir)
+        for page in site.rglob("*.html"):
+            text = page.read_text("utf8")
+            if (themed := paired(text, site / "_images")) != text:
+                page.write_text(themed, "utf8")
+
+
+def setup(app):
+    app.connect("build-finished", finish)  # before styles lose the rules that no page needs
+    return {"parallel_read_safe": True}
