@@ -514,7 +514,8 @@ def test_what_is_too_wide_is_rejected(made, body, complaint):
 
 def test_poor_descriptions_are_rejected():
     tag = '<meta name="description" content="{}" />'.format
-    pages = {"good": tag("This sentence describes this one page."), "turned": '<meta content="Another one, and it is long enough." name="description" />',
+    pages = {"good": tag("This sentence describes this one page."),
+             "turned": '<meta content="Another one, and it is long enough." name="description" />',
              "none": '<meta name="robots" content="A sentence that is long enough to be one." />', "short": tag("Short."),
              "two": tag("A sentence that is long enough, first.") + tag("A sentence that is long enough, second."),
              "a": tag("The same sentence on two of the pages."), "b": tag("The same sentence on two of the pages.")}
