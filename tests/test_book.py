@@ -201,6 +201,19 @@ def test_every_citation_exists_and_the_expected_works_are_there():
     assert used <= keys
 
 
+def unlinked(glossary, pages):
+    """The terms of the glossary that no page links to: the index would name no chapter."""
+    terms = re.findall(r"^(\S.*)$", glossary.partition("```{glossary}\n")[2].partition("```")[0], re.M)
+    linked = {target or shown for text in pages for shown, target in re.findall(r"\{term\}`([^`<]+?)(?: <([^`>]+)>)?`", text)}
+    return [term for term in terms if term not in linked]
+
+
+def test_every_term_is_linked_where_it_is_used():
+    glossary = (BOOK / "notation.md").read_text("utf8")
+    assert unlinked(glossary, map(text, CHAPTERS + APPENDICES)) == []
+    assert unlinked("```{glossary}\nscore\n  A vector.\n\nbias\n  A distance.\n```\n", ["the {term}`score`", "{term}`bias <score>`"]) == ["bias"]
+
+
 def test_configuration_names_no_address():
     """A repository's address comes from the git remote at build time."""
     assert not re.search(r"https?://", (ROOT / "_config.yml").read_text("utf8"))

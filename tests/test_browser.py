@@ -214,6 +214,17 @@ def test_figures_need_no_script(visit, served):
     assert figures(page) + wrong == []
 
 
+def poor_descriptions(pages):
+    """The pages without one description of their own, of a sentence's length."""
+    said = {path: re.findall(r'<meta (?=[^>]*name="description")[^>]*content="([^"]*)"', html) for path, html in pages.items()}
+    return [path for path, found in said.items() if len(found) != 1 or not 30 <= len(found[0]) <= 250
+            or sum(found == other for other in said.values()) > 1]
+
+
+def test_every_page_describes_itself():
+    assert poor_descriptions({path: (SITE / path).read_text("utf8") for path in PAGES}) == []
+
+
 @pytest.mark.parametrize("where", ["server", "file"])
 def test_search_finds(visit, served, where):
     page, wrong = visit(served if where == "server" else f"{SITE.as_uri()}/", "search.html")
@@ -420,6 +431,16 @@ def test_what_is_too_wide_is_rejected(made, body, complaint):
 def test_bad_figures_are_rejected(made, body, complaint):
     page, _ = made(f'<figure><span class="themed">{body}</span></figure>')
     assert any(each.startswith(complaint) for each in figures(page))
+
+
+def test_poor_descriptions_are_rejected():
+    tag = '<meta name="description" content="{}" />'.format
+    pages = {"good": tag("This sentence describes this one page."),
+             "turned": '<meta content="Another one, and it is long enough." name="description" />',
+             "none": '<meta name="robots" content="A sentence that is long enough to be one." />', "short": tag("Short."),
+             "two": tag("A sentence that is long enough, first.") + tag("A sentence that is long enough, second."),
+             "a": tag("The same sentence on two of the pages."), "b": tag("The same sentence on two of the pages.")}
+    assert poor_descriptions(pages) == ["none", "short", "two", "a", "b"]
 
 
 @pytest.mark.parametrize("style, complaint", [

@@ -14,7 +14,8 @@ PAGES = {
                "It is :math:`\\frac{a}{b}` here.\n\n.. math::\n   :label: eq-a\n\n   \\mathbb{R}\n",
     "two.rst": "Second\n======\n\nAnother :term:`draw`, and :index:`Stein` twice: :index:`Stein`.\n",
     "book/notation.rst": "Words\n=====\n\n.. glossary::\n\n   score\n     See :term:`draw`.\n\n   draw\n     A value.\n",
-    "book/reference.rst": "Names\n=====\n\n.. py:currentmodule:: gradlib\n\n.. py:function:: exact()\n\n.. py:currentmodule:: gradlib.inner\n\n.. py:function:: hidden()\n",
+    "book/reference.rst": "Names\n=====\n\n.. py:currentmodule:: gradlib\n\n.. py:function:: exact()\n\n"
+                          ".. py:currentmodule:: gradlib.inner\n\n.. py:function:: hidden()\n",
 }
 
 

@@ -100,7 +100,8 @@ def add_button(app, page, template, context, doctree):
             if Path(file).name == f"{NAME}.zip" and menu.get("label") == "download-buttons":
                 menu["buttons"].append({
                     "type": "link", "url": context["pathto"](f"_downloads/{copy}", 1), "text": "all .ipynb (.zip)",
-                    "tooltip": "All notebooks, with what they need to run", "icon": "fas fa-file-zipper", "label": "download-bundle-button"})
+                    "tooltip": "All notebooks, with what they need to run", "icon": "fas fa-file-zipper",
+                    "label": "download-bundle-button"})
 
 
 def setup(app):

@@ -57,7 +57,8 @@ def sentence(record, **known):
     told = fields(record, **known)
     parts = ["; ".join(authors(record)).replace("{", "").replace("}", "") + (f" ({told['year']})" if "year" in told else ""),
              f"*{record['title']}*"]
-    parts += [f"Version {told['version']}" + (f", commit {told['note'].split()[1]}" if "note" in told else "")] if "version" in told else []
+    if "version" in told:
+        parts.append(f"Version {told['version']}" + (f", commit {told['note'].split()[1]}" if "note" in told else ""))
     parts += [told[name] if name == "url" else f"doi:{told[name]}" for name in ("doi", "url") if name in told]
     return f"{'. '.join(parts)}."
 

@@ -5,7 +5,6 @@ The glossary and the role `index` make entries by themselves. Here each chapter'
 """
 
 import re
-from html import escape
 from urllib.parse import urldefrag
 
 from docutils import nodes
@@ -54,28 +53,24 @@ class Contents(SphinxTransform):
 
 
 def places(links, number, title):
-    """The links (main, address) of an entry, one for each page: address, text, and name of the page in words."""
+    """The links (main, address) of an entry, one for each page: address, text, and what the text stands for."""
     found = {}
     for main, address in links:
         page = urldefrag(address)[0].removesuffix(".html")
+        chapter = number(page)
         if main:
-            found[page] = (address, "definition", "")
+            found[page] = address, "definition", ""
         elif page not in found:
-            found[page] = (address, number(page) or title(page), f"Chapter {number(page)}, {title(page)}" if number(page) else "")
+            found[page] = address, chapter or title(page), f"Chapter {chapter}, {title(page)}" if chapter else ""
     return sorted(found.values(), key=lambda place: (place[1] != "definition", not place[1].isdigit(), place[1].zfill(3)))
 
 
-def linked(links, number, title):
-    """The same as HTML."""
-    return ", ".join(f'<a href="{escape(address)}"{f""" aria-label="{escape(name)}" title="{escape(name)}" """ if name else ""}>'
-                     f"{escape(text)}</a>" for address, text, name in places(links, number, title))
-
-
 def add_places(app, page, template, context, doctree):
+    """Tell the template of the index (book/_templates/genindex.html) where the links lead."""
     if page == "genindex":
-        numbers = app.env.toc_secnumbers
-        context["places"] = lambda links: linked(
-            links, lambda name: ".".join(map(str, numbers.get(name, {}).get("", ()))), lambda name: app.env.titles[name].astext())
+        def number(name):
+            return ".".join(map(str, app.env.toc_secnumbers.get(name, {}).get("", ())))
+        context["places"] = lambda links: places(links, number, lambda name: app.env.titles[name].astext())
 
 
 # Search -----------------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def add_tags(app, page, template, context, doctree):
     elif app.config.html_baseurl and page in app.env.titles:
         found |= {"og:type": "website" if page == app.config.root_doc else "article",
                   "og:title": app.env.titles[page].astext(),
-                  "og:site_name": app.config.html_title or app.config.project, "og:url": context["pageurl"],
+                  "og:site_name": app.config.html_title, "og:url": context["pageurl"],
                   "og:description": said, "og:image": app.config.html_baseurl + CARD,
                   "og:image:alt": "The title of the book beside a curve and a step along its gradient.",
                   "twitter:card": "summary_large_image"}
@@ -93,12 +93,13 @@ def draw_card(path, title):
 
     figure = Figure((12, 6.3), dpi=100, facecolor="white")
     axes = figure.add_axes((0.5, 0.08, 0.46, 0.84))
-    x, at = np.linspace(-3, 3, 200), -1.2
+    x, at = np.linspace(-3, 3, 200), -0.9
     axes.plot(x, np.exp(-x**2 / 2), color="#0072b2", lw=5)
-    slope, step = -at * np.exp(-at**2 / 2), 0.9
+    slope, step = -at * np.exp(-at**2 / 2), 0.8
     axes.annotate("", (at + step, np.exp(-at**2 / 2) + step * slope), (at, np.exp(-at**2 / 2)),
                   arrowprops={"arrowstyle": "-|>", "color": "#d55e00", "lw": 5, "mutation_scale": 35})
     axes.plot([at], [np.exp(-at**2 / 2)], "o", color="#d55e00", ms=16)
+    axes.set(ylim=(-0.05, 1.2))
     axes.set_axis_off()
     figure.text(0.06, 0.55, title.replace(" of ", "\nof "), fontsize=44, weight="bold", va="center", linespacing=1.3)
     figure.text(0.06, 0.25, "An executable book.\nEvery equation is checked.", fontsize=24, va="center", color="#333333")
@@ -128,7 +129,7 @@ def finish(app, exception):
     days = {page: change.day.date() for page in app.env.found_docs if (change := last_change_of(page))}
     pages = [*sorted(app.env.found_docs), *(["genindex"] if app.config.html_use_index else [])]
     (out / "sitemap.xml").write_text(site_map(address, [(page, days.get(page)) for page in pages]), "utf8")
-    draw_card(out / CARD, app.config.project)
+    draw_card(out / CARD, app.config.html_title)
     missing = out / "404.html"
     missing.write_text(rooted(missing.read_text("utf8"), urlsplit(address).path), "utf8")
 
