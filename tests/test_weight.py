@@ -143,9 +143,9 @@ def test_fonts_keep_what_is_shown(tmp_path):
     static = tmp_path / "_static"
     static.mkdir()
     (static / "a.html").write_text('<i class="fa-sun"></i> x &int;', "utf8")
-    (static / "a.css").write_text('.fa-sun:before{content:"\\f185"}.fa-moon:before{content:"\\f186"}q:before{content:"\\f107"}', "utf8")
+    (static / "a.css").write_text('.fa-sun:before{content:"\\f185"}.fa-moon:before{content:"\\f186"}q:before{content:"\\f107"}:root{--icon: "\\F06A"; --other: "\uf0f3"}', "utf8")
     shown = lighten.characters(tmp_path)
-    assert {ord("x"), ord("∫"), 0xF185, 0xF107} <= shown and not shown & {0xF186, ord("∑")}
+    assert {ord("x"), ord("∫"), 0xF185, 0xF107, 0xF06A, 0xF0F3} <= shown and not shown & {0xF186, ord("∑")}
     font = tmp_path / "a.woff2"
     font.write_bytes((lighten.ROOT / "node_modules/katex/dist/fonts/KaTeX_Main-Regular.woff2").read_bytes())
     whole = font.stat().st_size
@@ -155,7 +155,7 @@ def test_fonts_keep_what_is_shown(tmp_path):
 
 def test_every_icon_and_sign_of_the_book_has_its_glyph():
     fonts = {font.name: set(TTFont(font).getBestCmap()) for font in (SITE / "_static").rglob("*.woff2")}
-    assert {0xF002, 0xF0C9, 0xF185, 0xF186} <= fonts["fa-solid-900.woff2"]  # search, menu, sun, moon
+    assert {0xF002, 0xF0C9, 0xF185, 0xF186, 0xF0F3} <= fonts["fa-solid-900.woff2"]  # search, menu, sun, moon, bell
     assert set(map(ord, "0123456789=+∑∫∂")) - set().union(*(codes for name, codes in fonts.items() if "KaTeX" in name)) == set()
 
 

@@ -82,7 +82,8 @@ def purge(site):
 
 # Fonts ----------------------------------------------------------------------------------------------------------
 
-ICON = re.compile(r'([^{}]+)\{[^{}]*content:\s*"\\([0-9a-f]{1,5})"')
+RULE = re.compile(r"([^{}]+)\{([^{}]*)\}")
+ESCAPE = re.compile(r"""["']\\([0-9a-fA-F]{1,6})["']""")  # of a character, in `content` or in a variable
 
 
 def characters(site):
@@ -92,10 +93,10 @@ def characters(site):
     classes = set(re.findall(r"\bfa-[\w-]+", "".join(pages + scripts)))
     shown = {ord(each) for each in unescape("".join(pages))}
     for style in site.rglob("*.css"):
-        for rule, code in ICON.findall(style.read_text("utf8")):
+        for rule, body in RULE.findall(style.read_text("utf8")):
             names = set(re.findall(r"\.(fa-[\w-]+)", rule))
             if not names or names & classes:
-                shown.add(int(code, 16))
+                shown.update(map(ord, body), (int(code, 16) for code in ESCAPE.findall(body)))
     return shown
 
 
