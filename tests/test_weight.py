@@ -210,19 +210,6 @@ def test_a_failing_purge_stops_the_build(tmp_path):
         lighten.purge(tmp_path)
 
 
-@pytest.mark.parametrize("svg, size", [
-    ('width="460.8pt" height="345.6pt"', (614, 461)), ('width="30" height="20px"', (30, 20)), ('width="100%" height="3em"', None),
-    ('viewBox="0 0 3 4"', None),
-])
-def test_size_of_a_drawing(tmp_path, svg, size):
-    (tmp_path / "a.svg").write_text(f'<svg xmlns="http://www.w3.org/2000/svg" {svg}/>', "utf8")
-    assert lighten.size(tmp_path / "a.svg") == size
-
-
-def test_size_of_a_picture(tmp_path):
-    Image.new("RGB", (7, 5)).save(tmp_path / "a.png")
-    assert lighten.size(tmp_path / "a.png") == (7, 5)
-
 
 def test_heights_of_formulas():
     two = ('<span class="katex-display"><span class="katex"><span class="base"><span class="strut" style="height:2em;'

@@ -77,10 +77,10 @@ def read_through(page, address):
 def reading_order(browser, base):
     """Each page that the preface leads to by "next", and the page before it."""
     page = browser.new_page(java_script_enabled=False)
-    order, path = {}, PREFACE
+    order, path, previous = {}, PREFACE, None
     while path and path not in order:
         page.goto(urljoin(base, path), wait_until="commit")
-        order[path] = previous if order else None
+        order[path] = previous
         following = page.locator('link[rel="next"]')
         previous, path = path, (urljoin(path, following.first.get_attribute("href")) if following.count() else None)
     page.close()

@@ -1,9 +1,8 @@
-"""What a page need not carry: scripts that block it, glyphs that no page shows, pictures that are not in sight yet.
+"""What a page need not carry: scripts that block it, glyphs that no page shows, what is not in sight yet.
 
 A Sphinx extension. It changes how things are loaded, not what a reader sees:
 
 - scripts wait until the page has been read (`defer`), in the same order;
-- pictures are fetched when they come near, and have their place before they come;
 - styles keep the rules that can apply in some page (PurgeCSS), fonts the characters that occur in one;
 - equations and code far from the window are not laid out before they are needed, but have their height.
 """
@@ -13,11 +12,9 @@ import re
 import subprocess
 from html import unescape
 from pathlib import Path
-from xml.etree import ElementTree
 
 from docutils import nodes
 from fontTools import subset
-from PIL import Image
 from sphinx.builders.html._assets import _JavaScript
 from sphinx.errors import ExtensionError
 from sphinx.writers.html5 import HTML5Translator
@@ -37,30 +34,6 @@ def defer(app, pagename, templatename, context, doctree):
         context["script_files"] = [
             _JavaScript(each.filename, priority=each.priority, **{**each.attributes, "defer": "defer"})
             if each.filename and Path(each.filename).name not in EAGER else each for each in context["script_files"]]
-
-
-# Pictures -------------------------------------------------------------------------------------------------------
-
-PIXELS = {"pt": 96 / 72, "px": 1, "": 1}
-
-
-def size(picture):
-    """Width and height of a picture in pixels; None where the file does not say."""
-    if picture.suffix == ".svg":
-        root = ElementTree.parse(picture).getroot()
-        lengths = [re.fullmatch(r"([\d.]+)(pt|px|)", root.get(side, "")) for side in ("width", "height")]
-        return tuple(round(float(length[1]) * PIXELS[length[2]]) for length in lengths) if all(lengths) else None
-    with Image.open(picture) as opened:
-        return opened.size
-
-
-def visit_image(self, node):
-    """An `img` that is fetched when it comes near, with its size, so that nothing moves when it comes."""
-    place = size(Path(self.builder.srcdir) / node["uri"])
-    node["loading"] = "lazy"
-    HTML5Translator.visit_image(self, node)
-    if place:
-        self.body[-1] = self.body[-1].replace("<img ", '<img width="{}" height="{}" '.format(*place), 1)
 
 
 # Styles ---------------------------------------------------------------------------------------------------------
@@ -161,6 +134,5 @@ def setup(app):
     katex.render_latex = lambda latex, options=None: prepared(render(latex, options))
     app.connect("html-page-context", defer, priority=900)  # when themes and extensions have added theirs
     app.connect("build-finished", finish, priority=900)
-    app.add_node(nodes.image, override=True, html=(visit_image, HTML5Translator.depart_image))
     app.add_node(nodes.literal_block, override=True, html=(visit_literal_block, HTML5Translator.depart_literal_block))
     return {"parallel_read_safe": True}
