@@ -99,7 +99,7 @@ def show(figure) -> Picture:
 
 
 def _compact(svg: str) -> str:
-    """Matplotlib's SVG as one element: no comments, black as ink, coordinates to a hundredth of a point, glyphs to a unit."""
+    """Matplotlib's SVG as one element: no comments, black as ink, lines to a tenth of a point, glyphs to a unit."""
 
     def rounded(digits: int) -> Callable:
         return lambda part: re.sub(r"-?\d+\.\d+", lambda number: f"{round(float(number[0]), digits):g}", part[0])
@@ -108,6 +108,7 @@ def _compact(svg: str) -> str:
     svg = svg.replace("#000000", INK).replace("<svg ", f'<svg fill="{INK}" ', 1)  # Matplotlib leaves a black fill out
     svg = re.sub(r"\s*\n\s*(?=[^<\s])", " ", svg)  # a path in one line
     svg = re.sub(r'<path id="[^"]*" d="[^"]*" transform="scale', rounded(0), svg)
+    svg = re.sub(r'<path d="[^"]*"', rounded(1), svg)
     svg = re.sub(r'translate\([^)]*\)|\b(?:d|x|y|width|height|viewBox)="[^"]*"', rounded(2), svg)
     return re.sub(r"\n\s*", "\n", svg).replace(' "', '"').strip()
 
@@ -547,7 +548,8 @@ def who_wins(axis, x: np.ndarray, y: np.ndarray, differences: Sequence[np.ndarra
         places: where the two names stand, in the coordinates of the axis (0 to 1).
     """
     reach = 2 * np.abs(differences[0]).max()
-    fills = axis.contourf(x, y, differences[0], levels=[-reach, 0, reach], colors=[COOL, WARM], hatches=["///", ""])
+    axis.set_facecolor(WARM)  # one area drawn over the other: half of a drawing's points
+    fills = axis.contourf(x, y, differences[0], levels=[-reach, 0], colors=[COOL], hatches=["///"])
     fills.set_edgecolor(HATCH)
     fills.set_linewidth(0)
     for values, line in zip(differences, ("-", "--", ":")):

@@ -210,7 +210,6 @@ def test_a_failing_purge_stops_the_build(tmp_path):
         lighten.purge(tmp_path)
 
 
-
 def test_heights_of_formulas():
     two = ('<span class="katex-display"><span class="katex"><span class="base"><span class="strut" style="height:2em;'
            'vertical-align:-0.5em;"></span></span><span class="base"><span class="strut" style="height:1.2em;"></span></span></span></span>')
