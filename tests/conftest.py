@@ -48,7 +48,7 @@ def serve():
         server.server_close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # Playwright runs an event loop, in which other tests cannot start theirs
 def browser():
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(

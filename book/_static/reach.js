@@ -9,11 +9,14 @@
     return NAMES[box.tagName] ?? `Equation${number ? ` ${number}` : ""}, scrolls sideways`;
   }
 
-  function visit(box) {
-    const width = box.clientWidth; // measuring what is inside has it laid out, which it may not be yet
+  /* Whether a box scrolls; undefined where it is folded. Measuring what is inside has it laid out, which it may not be yet. */
+  function measure(box) {
+    const width = box.clientWidth;
     const inside = box.matches(".katex-display") ? box.querySelector(".katex-html")?.getBoundingClientRect().width : box.scrollWidth;
-    if (!width) return; // folded
-    const scrolls = inside > width + 1;
+    return width ? inside > width + 1 : undefined;
+  }
+
+  function mark(box, scrolls) {
     if (scrolls && box.tabIndex !== 0) box.tabIndex = 0;
     if (!scrolls && box.tabIndex === 0) box.removeAttribute("tabindex");
     for (const [attribute, value] of [["aria-label", name(box)], ["role", box.tagName === "TABLE" ? null : "group"]])
@@ -25,11 +28,14 @@
   const waiting = new Set();
   const idle = globalThis.requestIdleCallback ?? ((then) => setTimeout(() => then({ timeRemaining: () => 10 }), 1));
   function work(deadline) {
+    const measured = [];
     for (const box of waiting) {
-      if (deadline.timeRemaining() < 2) break;
+      if (measured.length && deadline.timeRemaining() < 15) break;
       waiting.delete(box);
-      visit(box);
+      measured.push([box, measure(box)]);
     }
+    for (const [box, scrolls] of measured) // after all were measured, or each would be laid out anew
+      if (scrolls !== undefined) mark(box, scrolls);
     if (waiting.size) idle(work);
     else document.documentElement.dataset.reach = "done";
   }
