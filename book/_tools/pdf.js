@@ -13,18 +13,26 @@ function split(tex, at) {
     return parts;
 }
 
-// A displayed formula with a new line before each outermost sign of its rows, like TeX's multline; null if that changes nothing.
+const LINE = 60;  // symbols, about as many as fit beside an equation's number
+
+// About how many symbols wide a piece of TeX is set.
+const width = tex => tex.replace(/\\(left|right|underset|mathbb|mathcal|operatorname|frac|qquad|text)(?![a-zA-Z])|[{}_^&\s]/g, '')
+    .replace(/\\[a-zA-Z]+/g, 'x').length;
+
+// A displayed formula with its long rows broken before outermost signs, like TeX's multline; null if that changes nothing.
 function broken(tex) {
     const inner = tex.match(/^\\begin\{aligned\}(.*)\\end\{aligned\}$/s)?.[1] ?? `&${tex}`;
-    const rows = split(inner, /^\\\\$/).map(row => {
-        const signs = split(row.replace(/^\\\\/, ''), /^[+-]$/);
-        return signs.map((part, i) => {
-            // After a relation or at the beginning a sign belongs to what follows it.
-            return i === 0 || /([=<>&]|\\[lgn]eq?)\s*$/.test(signs[i - 1]) ? part : `\\\\ &\\qquad {} ${part}`;
-        }).join('');
-    });
-    const lines = rows.join(' \\\\ ');
-    return split(lines, /^\\\\$/).length > split(inner, /^\\\\$/).length ? `\\begin{aligned}${lines}\\end{aligned}` : null;
+    const rows = split(inner, /^\\\\$/).map(row => row.replace(/^\\\\/, '')), lines = [];
+    for (const row of rows) {
+        const [first, ...others] = split(row, /^[+-]$/);
+        lines.push(first);
+        for (const part of others) {
+            // A sign after a relation belongs to what follows it.
+            if (/([=<>&]|\\[lgn]eq?)\s*$/.test(lines.at(-1)) || width(lines.at(-1) + part) < LINE) lines[lines.length - 1] += part;
+            else lines.push(`&\\qquad {} ${part}`);
+        }
+    }
+    return lines.length > rows.length ? `\\begin{aligned}${lines.join(' \\\\ ')}\\end{aligned}` : null;
 }
 
 const COMFORTABLE = 0.8;  // a displayed formula smaller than this is broken over lines first
