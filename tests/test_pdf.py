@@ -295,6 +295,7 @@ def test_what_is_wide_is_broken_or_set_smaller(print_book):
 @needs_browser
 @pytest.mark.parametrize("body, complaint", [
     ('<div style="width: 700px">wide</div>', "book-a--one: wide: sticks out of the column"),
+    ('<svg width="900" height="9"></svg>', "sticks out of the column (svg"),
     ('<table><tr><td style="white-space:nowrap">' + "word " * 99 + "</td></tr></table>", "fits the column only at"),
     (formula("w", "<span style='display:inline-block;width:90em'>x</span>", "display"), "fits the column only at"),
     ('<p style="background: url(https://example.org/a.png)">x</p>', "https://example.org/a.png"),

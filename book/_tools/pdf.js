@@ -77,7 +77,7 @@ function fit(smallest, macros) {
         const box = each.getBoundingClientRect();
         // Spaces at the end of a line of code hang over the edge; its own box says whether it is too wide.
         const right = each.matches('pre') ? box.left + each.scrollWidth : box.right;
-        if (box.width && box.height && !each.closest('svg, pre *, .base *') && (right > column.right + 1 || box.left < column.left - 1))
+        if (box.width && box.height && !each.closest('svg *, pre *, .base *') && (right > column.right + 1 || box.left < column.left - 1))
             found.push(`${name(each)}: sticks out of the column (${each.tagName.toLowerCase()}.${each.className})`);
     }
     return [found, scales];

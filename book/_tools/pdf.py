@@ -76,7 +76,7 @@ def articles(site, pages):
 def open_all(article):
     """Leave out what only a screen can use, and open what is folded."""
     for each in article.select(".headerlink, .toctree-wrapper, .only-dark, .noprint, .margin-toggle, "
-                               "script, style, link, button, source"):
+                               "script, link, button, source"):
         each.decompose()
     for each in article.select("pre span.n, pre span.p, pre span.w"):  # tokens without a colour; each would become an element of the PDF
         each.unwrap()
