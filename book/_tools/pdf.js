@@ -80,6 +80,9 @@ function fit(smallest, macros) {
         if (box.width && box.height && !each.closest('svg *, pre *, .base *') && (right > column.right + 1 || box.left < column.left - 1))
             found.push(`${name(each)}: sticks out of the column (${each.tagName.toLowerCase()}.${each.className})`);
     }
+    // Chromium would shrink all pages alike.
+    const {scrollWidth, clientWidth} = document.documentElement;
+    if (scrollWidth > clientWidth) found.push(`The document is ${scrollWidth} pixels wide, its pages are ${clientWidth}.`);
     return [found, scales];
 }
 
