@@ -54,9 +54,9 @@ def files(node):
 
 
 def parts(root=ROOT):
-    """The parts of the book: the caption of each (none for the first page), and its pages, as `reading_order` names them."""
+    """The parts of the book: the caption of each, if it has one, and its pages, as `reading_order` names them."""
     toc = yaml.safe_load((root / "_toc.yml").read_text("utf8"))
-    return [(None, [toc["root"]])] + [(part["caption"], list(files(part))) for part in toc["parts"]]
+    return [(None, [toc["root"]])] + [(part.get("caption"), list(files(part))) for part in toc["parts"]]
 
 
 def reading_order(root=ROOT):
