@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help book test audit serve lab execute bench lock clean
+.PHONY: help book test pdf audit serve lab execute bench lock clean
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -52,6 +52,10 @@ serve: $(INSTALLED)  ## serve the built book at http://localhost:8000 (PORT=... 
 	@[ -f _build/html/index.html ] || $(MAKE) --no-print-directory book
 	@echo "The book is at http://localhost:$(PORT); Ctrl-C ends it."
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+pdf: $(INSTALLED) $(MODULES)  ## print the whole book as one PDF, with an installed Chromium or Chrome; prints its path
+	@[ -f _build/html/index.html ] || $(MAKE) --no-print-directory book
+	@$(PY) book/_tools/pdf.py
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab --notebook-dir=book

@@ -45,16 +45,25 @@ class NotebookError(Exception):
     """A cell of a notebook failed; the message names the page, the cell and the traceback."""
 
 
+def files(node):
+    """The pages under a node of `_toc.yml`, in the order in which they are read."""
+    if isinstance(node, dict):
+        yield from (node[key] for key in ("root", "file") if key in node)
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from files(child)
+
+
+def parts(root=ROOT):
+    """The parts of the book: the caption of each, if it has one, and its pages, as `reading_order` names them."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text("utf8"))
+    return [(None, [toc["root"]])] + [(part.get("caption"), list(files(part))) for part in toc["parts"]]
+
+
 def reading_order(root=ROOT):
     """The pages of `_toc.yml`, as paths without suffix relative to `root`, in the order in which they are read."""
-    def files(node):
-        if isinstance(node, dict):
-            yield from (node[key] for key in ("root", "file") if key in node)
-            node = list(node.values())
-        if isinstance(node, list):
-            for child in node:
-                yield from files(child)
-    return list(files(yaml.safe_load((root / "_toc.yml").read_text("utf8"))))
+    return [page for _, pages in parts(root) for page in pages]
 
 
 def notebooks(root=ROOT):

@@ -20,6 +20,7 @@ PATIENCE = 60.0  # seconds
 # Symbols that KaTeX knows in mathematics only, for the reasons of a derivation's steps, which are text.
 SYMBOLS = {"∇": r"\nabla", "∫": r"\int", "∑": r"\sum", "∂": r"\partial", "∞": r"\infty", "≤": r"\le", "≥": r"\ge",
            "α": r"\alpha", "ε": r"\varepsilon", "θ": r"\theta", "λ": r"\lambda", "μ": r"\mu", "π": r"\pi", "σ": r"\sigma"}
+MACROS = {symbol: rf"\TextOrMath{{${command}$}}{{{command}}}" for symbol, command in SYMBOLS.items()}
 
 
 def start(rundir, timeout=PATIENCE):
@@ -65,8 +66,7 @@ def setup(app):
     app.setup_extension("sphinxcontrib.katex")
     app.add_post_transform(Unbroken)
     katex.NODEJS_BINARY = str(NODE)
-    katex.KATEX_DEFAULT_OPTIONS["macros"] = {
-        symbol: rf"\TextOrMath{{${command}$}}{{{command}}}" for symbol, command in SYMBOLS.items()}
+    katex.KATEX_DEFAULT_OPTIONS["macros"] = MACROS
     katex.STARTUP_TIMEOUT = katex.RENDER_TIMEOUT = PATIENCE
     katex.KaTeXServer.start_server_process = staticmethod(start)
     return {"parallel_read_safe": True}

@@ -1,0 +1,337 @@
+"""Print the built book as one PDF: `_build/pdf/gradients-of-expectations.pdf`. Any failure ends with a non-zero status.
+
+1. The pages' articles are joined in reading order into one document beside the site, behind a title page and a table
+   of contents. Ids get their page's name in front, so that links between pages become links inside the document. A
+   link that leads nowhere is an error.
+2. An installed Chromium prints it, as a file and without a network. What is wider than the column is set smaller; what
+   still sticks out is an error, and so is anything that could not be loaded.
+3. Chromium knows on which page a section begins only after printing. So it prints twice: the second time the table of
+   contents has its page numbers.
+
+On the web a reader opens solutions and folded code, and moves the estimator lab. In print all that is folded is open,
+and a sentence stands for the lab.
+"""
+
+import posixpath
+import re
+import shutil
+import sys
+from html import escape
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pikepdf
+import yaml
+from bs4 import BeautifulSoup
+from playwright.sync_api import sync_playwright
+
+from build import BUILD, HTML, KATEX, git, step
+from notebooks import ROOT, parts
+from typesetting import MACROS
+
+PDF = BUILD / "pdf" / "gradients-of-expectations.pdf"
+CHROMIUM = ["chromium", "chromium-browser", "google-chrome", "chrome"]
+FONTS = ["stix-two-text/400", "stix-two-text/400-italic", "stix-two-text/700", "stix-two-text/700-italic",
+         "dejavu-mono/400", "dejavu-mono/400-italic", "dejavu-mono/700", "dejavu-serif/400", "dejavu-serif/700"]
+COLUMN = 616        # CSS pixels: the width of A4 without the margins of pdf.css
+SMALLEST = 0.6      # nothing is set smaller than this, relative to the size that the style gives it
+PATIENCE = 600_000  # milliseconds, for a busy machine
+LICENCE = "Text and figures: CC BY 4.0. Code: MIT."  # as in LICENSE-TEXT and LICENSE
+
+
+class Broken(Exception):
+    """The joined document would have a fault; the message names the page."""
+
+
+# Joining --------------------------------------------------------------------------------------------------------
+
+# The MathML twin of each formula: Chromium leaves it out of a tagged PDF.
+TWIN = re.compile(r'<span class="katex"><span class="katex-mathml">(?:(?!</math>).)*'
+                  r'<annotation encoding="application/x-tex">(.*?)</annotation></semantics></math></span>'
+                  r'<span class="katex-html" aria-hidden="true">', re.S)
+
+
+def spoken(html):
+    """Give each formula its TeX as alternative text, in place of the MathML twin."""
+    return TWIN.sub(lambda twin: '<span class="katex" role="img" aria-label="{}"><span class="katex-html" aria-hidden="true">'.format(
+        re.sub(r"\s+", " ", twin[1]).strip().replace('"', "&quot;")), html)
+
+
+def prefix(page):
+    return page.replace("/", "-")
+
+
+def articles(site, pages):
+    """The article of each page, as a tree; pages are named as in `_toc.yml`."""
+    found = {}
+    for page in pages:
+        html = (site / f"{page}.html").read_text("utf8")
+        only = re.findall(r'<article class="bd-article">.*?</article>', html, re.S)
+        if len(only) != 1:
+            raise Broken(f"{page}: {len(only)} articles")
+        found[page] = BeautifulSoup(spoken(only[0]), "html.parser").article
+    return found
+
+
+def open_all(article):
+    """Leave out what only a screen can use, and open what is folded."""
+    for each in article.select(".headerlink, .toctree-wrapper, .only-dark, .noprint, .margin-toggle, "
+                               "script, link, button, source"):
+        each.decompose()
+    for each in article.select("pre span.n, pre span.p, pre span.w"):  # tokens without a colour; each would become an element of the PDF
+        each.unwrap()
+    for each in article.select("details"):
+        each.name = "div"
+        if each.summary and "hide" in each.get("class", []):  # a code cell: "Show code cell source"
+            each.summary.decompose()
+        elif each.summary:
+            each.summary.name = "p"
+    for each in article.select("img"):
+        each.attrs = {key: value for key, value in each.attrs.items() if key not in {"loading", "srcset", "sizes"}}
+
+
+def replace_labs(article, sentence):
+    for lab in article.select(".lab"):
+        said = sentence(lab)
+        lab.clear()
+        lab.name, lab.attrs = "p", {"class": ["lab-in-print"]}
+        lab.append(said)
+
+
+def lower_headings(article):
+    """One level down: above the chapters stand the parts."""
+    for each in article.find_all(["h1", "h2", "h3", "h4", "h5"]):
+        each.name = f"h{int(each.name[1]) + 1}"
+
+
+def rename_ids(article, page):
+    """Put the page's name before each id, and follow it where an attribute of the same page refers to one."""
+    name, seen = prefix(page), set()
+    for each in article.find_all(True):
+        for key in ("id", "for", "headers", "aria-labelledby", "aria-describedby", "aria-controls"):
+            if key in each.attrs:
+                value = each[key] if isinstance(each[key], list) else each[key].split()
+                each[key] = " ".join(f"{name}--{part}" for part in value)
+        if "id" in each.attrs:
+            if each["id"] in seen:  # Sphinx extensions number some ids by page and some not at all; links go to the first
+                del each["id"]
+            else:
+                seen.add(each["id"])
+        for key, value in each.attrs.items():
+            if isinstance(value, str) and "url(#" in value:
+                each[key] = value.replace("url(#", f"url(#{name}--")
+    return seen
+
+
+def address(page, href):
+    """Where a link of a page leads: (file of the site, fragment), or None for another host."""
+    parts = urlsplit(href)
+    if parts.scheme or parts.netloc:
+        return None
+    here = f"{page}.html"
+    file = posixpath.normpath(posixpath.join(posixpath.dirname(here), unquote(parts.path))) if parts.path else here
+    return file, unquote(parts.fragment)
+
+
+def relink(article, page, ids, site):
+    """Turn links to pages into links inside the document, and give pictures their place beside it."""
+    for each in article.find_all(href=True):
+        if not (found := address(page, each["href"])):
+            continue
+        file, fragment = found
+        target = file.removesuffix(".html")
+        if target in ids and file.endswith(".html"):
+            goal = f"{prefix(target)}--{fragment}" if fragment else prefix(target)
+            if fragment and goal not in ids[target]:
+                raise Broken(f"{page}: {each['href']} leads nowhere, {target} has no #{fragment}")
+            each["href"] = f"#{goal}"
+        elif (site / file).exists():  # a file of the site, such as a download: on paper there is none
+            del each["href"]
+        else:
+            raise Broken(f"{page}: {each['href']} leads nowhere")
+    for each in article.find_all(src=True):
+        if not each["src"].startswith("data:"):
+            file, _ = address(page, each["src"]) or ("", "")
+            if not (site / file).is_file():
+                raise Broken(f"{page}: no picture {each['src']}")
+            each["src"] = (site / file).as_uri()
+
+
+def join(pages, site, sentence=lambda lab: ""):
+    """Make one document's parts out of {page: article}, in place; return the ids of each page."""
+    ids = {}
+    for page, article in pages.items():
+        replace_labs(article, sentence)
+        open_all(article)
+        ids[page] = rename_ids(article, page)
+        article.attrs = {"id": prefix(page), "class": ["bd-article"]}
+    for page, article in pages.items():
+        relink(article, page, ids, site)
+    return ids
+
+
+# The document ---------------------------------------------------------------------------------------------------
+
+def about(root=ROOT):
+    """What the title page says; date and commit only where git knows them."""
+    config, citation = (yaml.safe_load((root / file).read_text("utf8")) for file in ("_config.yml", "CITATION.cff"))
+    title, _, subtitle = citation["title"].partition(": ")
+    return {"title": title, "subtitle": subtitle[:1].upper() + subtitle[1:], "author": config["author"], "version": citation["version"],
+            "date": git("log", "-1", "--format=%cs", root=root), "commit": git("describe", "--always", "--dirty", root=root),
+            "stamp": git("log", "-1", "--format=%cd", "--date=format-local:D:%Y%m%d%H%M%SZ", root=root)}
+
+
+def inside(heading):
+    """A heading's contents, for a second use elsewhere: without ids."""
+    return re.sub(r' id="[^"]*"', "", heading.decode_contents())
+
+
+def entry(target, text, level):
+    return (f'<li class="{level}"><a href="#{target}"><span class="entry">{text}</span><span class="leader"></span>'
+            '<span class="folio"></span></a></li>')
+
+
+def contents(book, pages):
+    """The table of contents: parts, chapters, sections; the page numbers are filled in after the first printing."""
+    rows = []
+    for caption, names in book:
+        rows += [f'<li class="part">{escape(caption)}</li>'] if caption else []
+        for page in names:
+            headings = pages[page].find_all(["h1", "h2"])
+            rows.append(entry(prefix(page), inside(headings[0]), "chapter"))
+            rows += [entry(each.parent["id"], inside(each), "section") for each in headings[1:]]
+    return f'<nav class="book-contents"><h1>Contents</h1><ul>{"".join(rows)}</ul></nav>'
+
+
+def title_page(facts):
+    dated = [f"Version {facts['version']}", facts["commit"] and f"commit {facts['commit']}", facts["date"]]
+    return (f'<header class="title-page"><h1>{escape(facts["title"])}</h1><p class="subtitle">{escape(facts["subtitle"])}</p>'
+            f'<p class="author">{escape(facts["author"])}</p><p class="dated">{" · ".join(map(escape, filter(None, dated)))}</p>'
+            '<p>This is the printed form of a web book whose pages are notebooks. Folded code and the solutions of the '
+            f'exercises are open here; a note stands where the web book has a page that moves.</p><p>{LICENCE}</p></header>')
+
+
+def quoted(text):
+    """A CSS string."""
+    return '"{}"'.format(re.sub(r'["\\\n]', lambda found: f"\\{ord(found[0]):x} ", text))
+
+
+def styles(site, page):
+    """The addresses of a page's own style sheets."""
+    head = (site / f"{page}.html").read_text("utf8").partition("</head>")[0]
+    links = BeautifulSoup(head, "html.parser").find_all("link", rel="stylesheet")
+    return [(site / address(page, link["href"])[0]).as_uri() for link in links]
+
+
+def document(book, pages, facts, site):
+    """The HTML of the whole book."""
+    first = pages[book[0][1][0]].h1
+    if first.get_text() == facts["title"]:  # the title stands on the title page
+        first.string = "Preface"
+    table, bodies = contents(book, pages), []
+    headers = [f"@page {prefix(page)} {{ @top-right {{ content: {quoted(' '.join(pages[page].h1.get_text().split()))} }} }} "
+               f"#{prefix(page)} {{ page: {prefix(page)} }}" for page in pages]
+    for caption, names in book:
+        if caption:
+            for page in names:
+                lower_headings(pages[page])
+            part = BeautifulSoup(f'<h1 class="part">{escape(caption)}</h1>', "html.parser")
+            pages[names[0]].insert(0, part)
+        bodies += [str(pages[page]) for page in names]
+    sheets = [*styles(site, next(iter(pages))), *((ROOT / "node_modules" / "@fontsource" / f"{font}.css").as_uri() for font in FONTS),
+              Path(__file__).with_suffix(".css").as_uri()]
+    return "\n".join([
+        '<!doctype html>', '<html lang="en" data-theme="light" data-mode="light">', '<head><meta charset="utf-8">',
+        f"<title>{escape(facts['title'])}</title>", *(f'<link rel="stylesheet" href="{sheet}">' for sheet in sheets),
+        "<style>", f"@page {{ @top-left {{ content: {quoted(facts['title'])} }} }}", *headers, "</style></head>",
+        "<body>", title_page(facts), table, '<main class="bd-content">', *bodies, "</main></body></html>"])
+
+
+# Printing -------------------------------------------------------------------------------------------------------
+
+def chromium():
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if not found:
+        sys.exit("The PDF is printed by Chromium or Chrome, and none is installed; on Debian or Ubuntu: apt install chromium")
+    return found
+
+
+def page_numbers(pdf):
+    """{id: number of the page on which it stands}, for each id that a link of the document leads to."""
+    with pikepdf.open(pdf) as opened:
+        number = {page.objgen: i for i, page in enumerate(opened.pages, 1)}
+        return {name.removeprefix("/"): number[where[0].objgen] for name, where in opened.Root.get("/Dests", {}).items()}
+
+
+def printing(html, pdf, smallest=SMALLEST):
+    """Print an HTML file; return the scales of what had to be set smaller."""
+    wrong, options = [], {"path": pdf, "prefer_css_page_size": True, "print_background": True}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), args=["--disable-gpu", "--no-first-run", "--disable-background-networking"])
+        page = browser.new_page(viewport={"width": COLUMN, "height": 900}, color_scheme="light", offline=True)
+        page.set_default_timeout(PATIENCE)
+        page.on("requestfailed", lambda request: wrong.append(f"{request.failure}: {request.url}"))
+        page.emulate_media(media="print")
+        page.goto(html.as_uri(), wait_until="load")
+        for script in KATEX / "dist" / "katex.min.js", Path(__file__).with_suffix(".js"):
+            page.add_script_tag(path=script)
+        page.evaluate("document.fonts.ready.then(() => true)")
+        found, scales = page.evaluate("([smallest, macros]) => fit(smallest, macros)", [smallest, MACROS])
+        if wrong or found:
+            raise Broken("\n".join(wrong + found))
+        page.pdf(**options, tagged=False)
+        numbers = page_numbers(pdf)
+        page.evaluate("numbers => number(numbers)", numbers)
+        page.pdf(**options, tagged=True, outline=True)
+        browser.close()
+    if page_numbers(pdf) != numbers:
+        raise Broken("The page numbers in the table of contents moved what they count.")
+    return scales
+
+
+def finish(pdf, facts):
+    """Write what Chromium does not know: the author, and the date of the last commit, not of the printing. Pack it."""
+    with pikepdf.open(pdf, allow_overwriting_input=True) as opened:
+        info = opened.docinfo
+        info["/Author"], info["/Creator"] = facts["author"], f"{facts['title']}, make pdf"
+        for date in "/CreationDate", "/ModDate":
+            if facts["stamp"]:
+                info[date] = facts["stamp"]
+            else:
+                del info[date]
+        opened.Root.PageMode = pikepdf.Name.UseOutlines
+        opened.save(pdf, object_stream_mode=pikepdf.ObjectStreamMode.generate, deterministic_id=True)
+
+
+def sentence(lab):
+    """What stands in print for an estimator lab: what it shows, and where it is."""
+    from gradlib.lab import INTEGRANDS, LAWS  # as in build.py: the tests of the joining need no gradlib
+
+    integrand, law = INTEGRANDS[lab["data-integrand"]][0], LAWS[lab["data-law"]][0]
+    return (f"In the web book this place moves: you drag sliders, and see draws, the gradient of each draw, running means with "
+            f"error bands, and the exact variances. It begins with F(x) = {integrand} and x ~ {law}.")
+
+
+def main():
+    book = parts()
+    html = PDF.with_suffix(".html")
+    PDF.parent.mkdir(parents=True, exist_ok=True)
+    step("1/2  Joining the pages")
+    facts = about()
+    try:
+        pages = articles(HTML, [page for _, names in book for page in names])
+        join(pages, HTML, sentence)
+        html.write_text(document(book, pages, facts, HTML), "utf8")
+        step("2/2  Printing, twice: the page numbers of the contents are known after the first time")
+        scales = printing(html, PDF)
+    except Broken as error:
+        sys.exit(f"\nThe PDF has not been made.\n\n{error}")
+    finish(PDF, facts)
+    with pikepdf.open(PDF) as opened:
+        step(f"The PDF is ready: {len(opened.pages)} pages, {PDF.stat().st_size / 1e6:.1f} MB; {len(scales)} wide formulas and tables are "
+             f"set smaller, the smallest at {min(scales, default=1):.0%}. Open\n  {PDF}")
+
+
+if __name__ == "__main__":
+    main()
