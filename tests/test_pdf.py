@@ -115,6 +115,14 @@ def test_a_formula_has_its_tex_as_alternative_text(site):
     assert page.get_text() == "x" and not page.math
 
 
+def test_a_formula_without_its_tex_is_refused(site):
+    whole = formula("x")
+    assert pdf.articles(site(whole.replace('class="katex"', 'class="katex breakable"')), ["book/a"])
+    for broken in (whole.replace("application/x-tex", "other"), whole.replace('class="katex"', 'class="katex new"')):
+        with pytest.raises(pdf.Broken, match="book/a: a formula without its TeX"):
+            pdf.articles(site(broken), ["book/a"])
+
+
 def test_the_sentence_for_the_lab_names_its_case():
     said = pdf.sentence({"data-integrand": "cosine", "data-law": "normal"})
     assert "F(x) = cos kx" in said and "Normal(μ, σ²)" in said

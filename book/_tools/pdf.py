@@ -46,7 +46,7 @@ class Broken(Exception):
 # Joining --------------------------------------------------------------------------------------------------------
 
 # The MathML twin of each formula: Chromium leaves it out of a tagged PDF.
-TWIN = re.compile(r'<span class="katex"><span class="katex-mathml">(?:(?!</math>).)*'
+TWIN = re.compile(r'<span class="katex(?: breakable)?"><span class="katex-mathml">(?:(?!</math>).)*'
                   r'<annotation encoding="application/x-tex">(.*?)</annotation></semantics></math></span>'
                   r'<span class="katex-html" aria-hidden="true">', re.S)
 
@@ -69,7 +69,9 @@ def articles(site, pages):
         only = re.findall(r'<article class="bd-article">.*?</article>', html, re.S)
         if len(only) != 1:
             raise Broken(f"{page}: {len(only)} articles")
-        found[page] = BeautifulSoup(spoken(only[0]), "html.parser").article
+        if 'class="katex-mathml"' in (html := spoken(only[0])):
+            raise Broken(f"{page}: a formula without its TeX")
+        found[page] = BeautifulSoup(html, "html.parser").article
     return found
 
 
