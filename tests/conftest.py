@@ -9,7 +9,25 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import sync_playwright
 
+import browsing
 from browsing import BROWSER, ENTRY, SITE, SUBPATH, WIDTHS
+
+
+def one_place(report):
+    """All that is skipped for want of a browser makes one line of the summary: its place is not the test's."""
+    if report.skipped and isinstance(report.longrepr, tuple) and "browser tests: " in report.longrepr[2]:
+        report.longrepr = (browsing.__file__, None, report.longrepr[2])
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return one_place((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return one_place((yield))
 
 
 class Subpath(http.server.SimpleHTTPRequestHandler):

@@ -255,7 +255,7 @@ def browser():
         sync_playwright = None
     there = {"no Playwright is installed": sync_playwright, "no Chromium or Chrome is installed": CHROMIUM, "no uPlot (make book fetches it)": UPLOT.exists()}
     if missing := [what for what, found in there.items() if not found]:
-        (pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip)(f"browser tests of the lab: {' and '.join(missing)}")
+        (pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip)(f"browser tests: {' and '.join(missing)}")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[
             "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])

@@ -22,7 +22,7 @@ BROWSER = next(filter(None, map(shutil.which, pdf.CHROMIUM)), None)
 SITE = pdf.HTML / "searchindex.js"  # the last file of a build
 printed = pdf.PDF.exists() and SITE.exists() and pdf.PDF.stat().st_mtime > SITE.stat().st_mtime
 needs_browser = pytest.mark.skipif(not BROWSER and os.environ.get("BROWSER_TESTS") != "required",
-                                   reason="printing: no Chromium or Chrome is installed")
+                                   reason="browser tests: no Chromium or Chrome is installed")
 FACTS = {"title": "A Book", "subtitle": "With a subtitle", "author": "Some people", "version": "1.2", "date": "2020-01-02",
          "commit": "abc123", "stamp": "D:20200102030405Z"}
 
@@ -318,6 +318,7 @@ def test_what_does_not_fit_or_load_stops_the_printing(print_book, body, complain
 
 @pytest.mark.skipif(not printed and os.environ.get("BROWSER_TESTS") != "required",
                     reason="the printed book: this site has not been printed (make pdf)")
+@needs_browser
 def test_the_whole_book():
     assert printed, "this site has not been printed (make pdf)"
     html = pdf.PDF.with_suffix(".html")
