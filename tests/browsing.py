@@ -1,17 +1,18 @@
 """What tests in a browser share: the built pages, the installed browser, and when to skip."""
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
+
+from browser import installed
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "_build" / "html"
 ENTRY = "index.html"  # leads on to the first page
 PAGES = sorted(page.relative_to(SITE).as_posix() for page in SITE.rglob("*.html")
                if "_static" not in page.parts and page not in {SITE / ENTRY, SITE / "404.html"})
-BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome", "chrome"])), None)
+BROWSER = installed()
 SUBPATH = "/some/where/"  # of the test's host
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 

@@ -15,12 +15,13 @@ import pytest
 import sympy as sp
 
 import gradlib as gl
+from browser import installed
 from gradlib import lab
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "book" / "_static" / "lab.js"
 UPLOT = ROOT / "node_modules" / "uplot" / "dist"
-CHROMIUM = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome", "chrome"])), None)
+CHROMIUM = installed()
 
 
 def node():

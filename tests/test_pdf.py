@@ -17,8 +17,9 @@ from bs4 import BeautifulSoup
 
 import notebooks
 import pdf
+from browser import installed
 
-BROWSER = next(filter(None, map(shutil.which, pdf.CHROMIUM)), None)
+BROWSER = installed()
 SITE = pdf.HTML / "searchindex.js"  # the last file of a build
 printed = pdf.PDF.exists() and SITE.exists() and pdf.PDF.stat().st_mtime > SITE.stat().st_mtime
 needs_browser = pytest.mark.skipif(not BROWSER and os.environ.get("BROWSER_TESTS") != "required",

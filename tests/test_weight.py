@@ -23,8 +23,8 @@ def host():
 
 
 @pytest.fixture(scope="module")
-def order(browser, host):
-    return audit.reading_order(browser, host)
+def order():
+    return audit.pages_before()
 
 
 # Weight ---------------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ Lighthouse's scores vary with the machine and its other work: the median of seve
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -20,8 +19,9 @@ from urllib.parse import urljoin
 
 from playwright.sync_api import sync_playwright
 
+from browser import installed
 from host import serving
-from notebooks import ROOT
+from notebooks import ROOT, reading_order
 
 SITE = ROOT / "_build" / "html"
 LIGHTHOUSE = ROOT / "audit" / "node_modules" / "lighthouse" / "cli" / "index.js"
@@ -30,10 +30,6 @@ FIRST, FIRST_OF_THE_LAB, NEXT = 1000, 2000, 150  # kB, of 1000 bytes
 PERFORMANCE = {"desktop": 95, "mobile": 75}
 OTHERS = 95  # accessibility, best practices, search engines
 CATEGORIES = ["performance", "accessibility", "best-practices", "seo"]
-
-
-def chromium():
-    return next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome", "chrome"])), None)
 
 
 # Weight ---------------------------------------------------------------------------------------------------------
@@ -74,17 +70,10 @@ def read_through(page, address):
     page.wait_for_load_state("networkidle")
 
 
-def reading_order(browser, base):
-    """Each page that the preface leads to by "next", and the page before it."""
-    page = browser.new_page(java_script_enabled=False)
-    order, path, previous = {}, PREFACE, None
-    while path and path not in order:
-        page.goto(urljoin(base, path), wait_until="commit")
-        order[path] = previous
-        following = page.locator('link[rel="next"]')
-        previous, path = path, (urljoin(path, following.first.get_attribute("href")) if following.count() else None)
-    page.close()
-    return order
+def pages_before():
+    """Each page of the table of contents, and the page before it."""
+    pages = [f"{page}.html" for page in reading_order()]
+    return dict(zip(pages, [None, *pages]))
 
 
 def weigh(browser, base, path, before):
@@ -145,7 +134,7 @@ def lighthouse(address, form):
     command = [node, LIGHTHOUSE, address, "--quiet", "--output=json", f"--chrome-flags={flags}",
                f"--only-categories={','.join(CATEGORIES)}", "--no-enable-error-reporting"]
     done = subprocess.run(command + ["--preset=desktop"] * (form == "desktop"), capture_output=True, text=True,
-                          env={**os.environ, "CHROME_PATH": chromium()})
+                          env={**os.environ, "CHROME_PATH": installed()})
     if done.returncode:
         sys.exit(f"Lighthouse failed on {address}:\n{done.stderr[-2000:]}")
     found = json.loads(done.stdout)["categories"]
@@ -181,7 +170,7 @@ def table(rows):
 
 def weights(browser, base):
     """(kB, requests) of a first visit to each page and of the next page, in reading order; a page outside it follows the preface."""
-    order = reading_order(browser, base)
+    order = pages_before()
     outside = sorted({page.relative_to(SITE).as_posix() for page in SITE.rglob("*.html") if "_static" not in page.parts}
                      - order.keys() - {"index.html"})  # which only leads on
     order |= dict.fromkeys(outside, PREFACE)
@@ -194,12 +183,12 @@ def main():
     parser.add_argument("pages", nargs="*", help="pages for Lighthouse; by default the preface, the longest chapter, the lab")
     parser.add_argument("--runs", type=int, default=3, help="how often times and scores are measured (default: 3)")
     options = parser.parse_args()
-    if not chromium():
+    if not installed():
         sys.exit("The audit needs an installed Chromium or Chrome.")
     pages, missed = options.pages or [PREFACE, longest(), LAB], []
     with serving(SITE) as base:
         with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=["--disable-gpu"])
+            browser = playwright.chromium.launch(executable_path=installed(), args=["--disable-gpu"])
             print("Weight: kB and requests; gzip, HTTP/1.1, a cache of ten minutes")
             weighed = weights(browser, base)
             for path, ((first, _), (following, _)) in weighed.items():

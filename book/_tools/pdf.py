@@ -14,7 +14,6 @@ and a sentence stands for the lab.
 
 import posixpath
 import re
-import shutil
 import sys
 from html import escape
 from pathlib import Path
@@ -25,12 +24,12 @@ import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 
+from browser import installed
 from build import BUILD, HTML, KATEX, git, step
 from notebooks import ROOT, parts
 from typesetting import MACROS
 
 PDF = BUILD / "pdf" / "gradients-of-expectations.pdf"
-CHROMIUM = ["chromium", "chromium-browser", "google-chrome", "chrome"]
 FONTS = ["stix-two-text/400", "stix-two-text/400-italic", "stix-two-text/700", "stix-two-text/700-italic",
          "dejavu-mono/400", "dejavu-mono/400-italic", "dejavu-mono/700", "dejavu-serif/400", "dejavu-serif/700"]
 COLUMN = 616        # CSS pixels: the width of A4 without the margins of pdf.css
@@ -252,7 +251,7 @@ def document(book, pages, facts, site):
 # Printing -------------------------------------------------------------------------------------------------------
 
 def chromium():
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    found = installed()
     if not found:
         sys.exit("The PDF is printed by Chromium or Chrome, and none is installed; on Debian or Ubuntu: apt install chromium")
     return found

@@ -89,20 +89,25 @@ def add_tags(app, page, template, context, doctree):
 def draw_card(path, title):
     """The picture that a link to the book shows elsewhere."""
     import numpy as np
+    import sympy as sp
     from matplotlib.figure import Figure
+
+    from gradlib.figures import INK, PATH, SCORE
 
     figure = Figure((12, 6.3), dpi=100, facecolor="white")
     axes = figure.add_axes((0.5, 0.08, 0.46, 0.84))
-    x, at = np.linspace(-3, 3, 200), -0.9
-    axes.plot(x, np.exp(-x**2 / 2), color="#0072b2", lw=5)
-    slope, step = -at * np.exp(-at**2 / 2), 0.8
-    axes.annotate("", (at + step, np.exp(-at**2 / 2) + step * slope), (at, np.exp(-at**2 / 2)),
-                  arrowprops={"arrowstyle": "-|>", "color": "#d55e00", "lw": 5, "mutation_scale": 35})
-    axes.plot([at], [np.exp(-at**2 / 2)], "o", color="#d55e00", ms=16)
+    symbol = sp.Symbol("x", real=True)
+    bell = sp.exp(-symbol**2 / 2)
+    value, slope = sp.lambdify(symbol, bell), sp.lambdify(symbol, bell.diff(symbol))
+    x, at, step = np.linspace(-3, 3, 200), -0.9, 0.8
+    axes.plot(x, value(x), color=SCORE, lw=5)
+    axes.annotate("", (at + step, value(at) + step * slope(at)), (at, value(at)),
+                  arrowprops={"arrowstyle": "-|>", "color": PATH, "lw": 5, "mutation_scale": 35})
+    axes.plot([at], [value(at)], "o", color=PATH, ms=16)
     axes.set(ylim=(-0.05, 1.2))
     axes.set_axis_off()
     figure.text(0.06, 0.55, title.replace(" of ", "\nof "), fontsize=44, weight="bold", va="center", linespacing=1.3)
-    figure.text(0.06, 0.25, "An executable book.\nEvery equation is checked.", fontsize=24, va="center", color="#333333")
+    figure.text(0.06, 0.25, "An executable book.\nEvery equation is checked.", fontsize=24, va="center", color=INK)
     figure.savefig(path)
 
 
