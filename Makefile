@@ -18,6 +18,8 @@ book test execute: export OPENBLAS_NUM_THREADS := 1
 book test execute: export PYTHONHASHSEED := 0
 # The kernels of this environment, not one of the same name in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
+# The tools import the book's own code (book/_lib).
+export PYTHONPATH := $(CURDIR)/book
 # No debugger is attached to a kernel here, and the note about frozen modules would end up in the outputs.
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 # No progress bars in stored outputs or logs.
@@ -34,7 +36,7 @@ test: $(INSTALLED)  ## unit tests, doctests, built pages in a browser, every not
 	echo "1/2  Unit tests and doctests"; \
 	$(PY) -m pytest -n 2 || unit=FAILED; \
 	echo; echo "2/2  Notebooks, each stored output against a fresh run"; \
-	$(PY) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/nbval_sanitize.cfg \
+	$(PY) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/book/nbval_sanitize.cfg \
 	    -n 2 --dist loadscope book/*.ipynb || notebooks=FAILED; \
 	echo; echo "unit tests and doctests: $$unit; notebooks: $$notebooks"; \
 	[ "$$unit $$notebooks" = "passed passed" ]

@@ -118,6 +118,6 @@ def figure(results: Mapping, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("agg")
-    from gradlib.figures import speed_ratios
+    from _lib.charts import speed_ratios
 
     speed_ratios(results["speed"]).savefig(path, dpi=200, metadata={"Software": None})

@@ -1,87 +1,54 @@
 """Gradients of expectations: symbols in, a number with an error bar out.
 
-Two verbs. An *estimator* (:func:`score_function`, :func:`pathwise`) turns an
-:class:`Expectation` into the :class:`Expectation` of a gradient, symbolically;
-:func:`estimate` turns an :class:`Expectation` into a number with a standard error.
-:func:`exact` and :func:`variance` are the oracle against which both are tested.
+Two verbs. A *rule* (:func:`score_function`, :func:`pathwise`, :func:`measure_valued`) turns an
+:class:`Expectation` into the :class:`Expectation` of a gradient, symbolically; :func:`estimate`
+turns an :class:`Expectation` into a number with a standard error. :func:`exact` and
+:func:`variance` are the oracle against which both are tested.
 """
 
-from gradlib.derivation import (
-    Assumption,
-    Boundary,
-    Cited,
-    Definition,
-    Derivation,
-    FalseStep,
-    Inequality,
-    Restatement,
-    Step,
-    Substitution,
-    Table,
-)
-from gradlib.estimators import ASSUMPTIONS, UnsoundEstimator, pathwise, reparameterize, score_function
-from gradlib.oracle import DivergentExpectation, QuadratureError, exact, variance
-from gradlib.expectation import Expectation, dependence, latex
-from gradlib.montecarlo import Estimate, Interrupted, Unfinished, difference, estimate, monte_carlo
-from gradlib.reduction import (
+# Objects: what is differentiated, and where the parameter enters it.
+from gradlib.core.errors import DivergentExpectation, QuadratureError, UnsoundEstimator
+from gradlib.core.expectation import Expectation, dependence
+
+# Rules: from an expectation to the expectation of its gradient.
+from gradlib.rules.contract import ASSUMPTIONS
+from gradlib.rules.score import score_function
+from gradlib.rules.pathwise import pathwise, reparameterize
+from gradlib.rules.measure_valued import measure_valued
+from gradlib.rules.biased import finite_difference, gumbel_softmax, straight_through
+
+# Lower variance: the same mean from other draws, or with something of mean zero taken off.
+from gradlib.rules.variance import (
     control_variate,
     delta_method,
-    finite_difference,
-    gumbel_softmax,
     importance,
     optimal_baseline,
     optimal_coefficients,
     rao_blackwell,
     sticking_the_landing,
-    straight_through,
 )
+
+# Numbers: averages of draws, with their standard errors.
+from gradlib.engine.result import Estimate, Interrupted, Unfinished
+from gradlib.engine.estimate import difference, estimate, monte_carlo
 from gradlib.arrays import ArrayLaw
-from gradlib.comparison import Comparison, compare
-from gradlib.weak import measure_valued
+
+# Oracle: exact values, computed another way, and all estimators side by side.
+from gradlib.oracle.exact import exact, variance
+from gradlib.compare import Comparison, compare
 
 __version__ = "0.1.0"
 __all__ = [
-    "ArrayLaw",
-    "Comparison",
-    "compare",
-    "ASSUMPTIONS",
-    "Assumption",
-    "Boundary",
-    "Cited",
-    "Definition",
-    "Derivation",
-    "DivergentExpectation",
-    "Estimate",
-    "Expectation",
-    "FalseStep",
-    "Inequality",
-    "Interrupted",
-    "QuadratureError",
-    "Restatement",
-    "Step",
-    "Substitution",
-    "Table",
-    "Unfinished",
-    "UnsoundEstimator",
-    "control_variate",
-    "delta_method",
-    "dependence",
-    "difference",
-    "estimate",
-    "exact",
-    "finite_difference",
-    "gumbel_softmax",
-    "importance",
-    "latex",
-    "measure_valued",
-    "monte_carlo",
-    "optimal_baseline",
-    "optimal_coefficients",
-    "pathwise",
-    "rao_blackwell",
-    "reparameterize",
-    "score_function",
-    "sticking_the_landing",
-    "straight_through",
-    "variance",
-]
+    # objects
+    "Expectation", "dependence", "UnsoundEstimator", "DivergentExpectation", "QuadratureError",
+    # rules
+    "ASSUMPTIONS", "score_function", "pathwise", "reparameterize", "measure_valued",
+    "finite_difference", "gumbel_softmax", "straight_through",
+    # lower variance
+    "control_variate", "delta_method", "importance", "optimal_baseline", "optimal_coefficients",
+    "rao_blackwell", "sticking_the_landing",
+    # numbers
+    "Estimate", "Interrupted", "Unfinished", "difference", "estimate", "monte_carlo", "ArrayLaw",
+    # oracle
+    "exact", "variance", "Comparison", "compare",
+]  # fmt: skip

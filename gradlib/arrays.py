@@ -1,7 +1,7 @@
 r"""One family, elementwise on arrays: a policy's weights, a mean-field posterior.
 
 What acts on the arrays is compiled from the SymPy density of the variable, from which the estimators of
-:mod:`gradlib.estimators` are derived as well: there is no second set of formulas.
+:mod:`gradlib.rules` are derived as well: there is no second set of formulas.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import numpy as np
 import sympy as sp
 from sympy.stats.rv import RandomSymbol
 
-from gradlib import implicit
-from gradlib.estimators import UnsoundEstimator
-from gradlib.families import DOMAINS, Law, law, named
-from gradlib.kernels import SymPyPrinter
-from gradlib.weak import find_split
+from gradlib.core.errors import UnsoundEstimator
+from gradlib.core.families import DOMAINS
+from gradlib.core.law import Law, law, named
+from gradlib.engine import implicit
+from gradlib.engine.kernel import SymPyPrinter
+from gradlib.rules.measure_valued import find_split
 
 Arrays = Mapping[sp.Symbol, np.ndarray]
 
@@ -247,7 +248,7 @@ def _compiled(expressions: tuple[sp.Expr, ...], symbols: tuple[sp.Symbol, ...]) 
 
 
 def _velocity(family: str, index: int) -> Callable:
-    """:func:`gradlib.implicit.velocity` takes one set of parameters: once for each that occurs."""
+    """:func:`gradlib.engine.implicit.velocity` takes one set of parameters: once for each that occurs."""
     velocity = implicit.velocity(family, index)
 
     def elementwise(x, *parameters):

@@ -4,7 +4,7 @@ Usage: audit.py [--runs 3] [page ...], pages as in `book/index.html`; by default
 
 All pages are weighed: what a browser with an empty cache moves for the whole page, folded parts and pictures below the
 fold included, and what one moves that comes from the page before. The host is `host.py`: gzip, HTTP/1.1, everything kept
-for ten minutes. These numbers are the same in every run, and `tests/test_weight.py` holds the book to them. Times and
+for ten minutes. These numbers are the same in every run, and `tests/site/test_weight.py` holds the book to them. Times and
 Lighthouse's scores vary with the machine and its other work: the median of several runs is shown, and the spread.
 """
 

@@ -23,7 +23,8 @@ from sphinxcontrib.katex import katex_version
 
 import bundle
 import publishing
-from gradlib import lab, ledger
+from _lib import lab
+from _lib import ledger
 from history import git
 from notebooks import ANSI, BOOK, ROOT, NotebookError, execute, notebooks, write
 
@@ -31,7 +32,7 @@ BUILD = ROOT / "_build"
 STAGE, HTML = BUILD / "src", BUILD / "html"
 KATEX = ROOT / "node_modules" / "katex"
 UPLOT = ROOT / "node_modules" / "uplot" / "dist"
-SHOWN = ["tests/test_frameworks.py"]  # code that pages include
+SHOWN = ["tests/book/test_frameworks.py"]  # code that pages include
 GENERATED = "book/checked"  # the page that stage 2 writes
 BINDER = "https://mybinder.org"  # serves any hosted repository; the address of this one comes from the git remote
 
@@ -48,7 +49,7 @@ def stage():
         "*.ipynb", ".ipynb_checkpoints", "__pycache__", "_tools", "checked.*"))
     shutil.copy(ROOT / "_toc.yml", STAGE)
     for shown in SHOWN:
-        (STAGE / shown).parent.mkdir(exist_ok=True)
+        (STAGE / shown).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / shown, STAGE / shown)
     (STAGE / "_config.yml").write_text(yaml.safe_dump(configuration(), sort_keys=False), "utf8")
     style_of_mathematics(KATEX, STAGE / "book" / "_static" / "katex")

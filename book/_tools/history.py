@@ -20,7 +20,7 @@ ALSO = {
     "book/checked": ["book/*.ipynb", "gradlib/ledger.py"],
     "book/reference": ["gradlib"],
     "book/bibliography": ["book/references.bib"],
-    "book/frameworks": ["tests/test_frameworks.py"],
+    "book/frameworks": ["tests/book/test_frameworks.py"],
     "book/lab": ["gradlib/lab.py", "book/_static/lab.js"],
     "book/citing": ["CITATION.cff"],
 }

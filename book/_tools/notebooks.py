@@ -231,9 +231,9 @@ def cell_problems(cell):
     if figures and not alternative_text(cell):
         yield "the figure has no alternative text (cell metadata mystnb: image: alt)"
     if any("image/svg+xml" not in data for data in figures):
-        yield "the figure is no SVG; end the cell in figures.show(figure)"
+        yield "the figure is no SVG; end the cell in style.show(figure)"
     if strange := [colour for data in figures for colour in colours(data.get("image/svg+xml", ""))]:
-        yield f"the figure has colours that figures.DARK does not know: {', '.join(strange)}"
+        yield f"the figure has colours that style.DARK does not know: {', '.join(strange)}"
     if not outputs and must_print(cell.source):
         yield "the output is missing"
     if cell.source.lstrip()[:1] in {"%", "!"}:

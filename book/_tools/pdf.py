@@ -307,7 +307,7 @@ def finish(pdf, facts):
 
 def sentence(lab):
     """What stands in print for an estimator lab: what it shows, and where it is."""
-    from gradlib.lab import INTEGRANDS, LAWS  # as in build.py: the tests of the joining need no gradlib
+    from _lib.lab import INTEGRANDS, LAWS  # as in build.py: the tests of the joining need no gradlib
 
     integrand, law = INTEGRANDS[lab["data-integrand"]][0], LAWS[lab["data-law"]][0]
     return (f"In the web book this place moves: you drag sliders, and see draws, the gradient of each draw, running means with "

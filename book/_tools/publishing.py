@@ -92,7 +92,7 @@ def draw_card(path, title):
     import sympy as sp
     from matplotlib.figure import Figure
 
-    from gradlib.figures import INK, PATH, SCORE
+    from _lib.style import INK, PATH, SCORE
 
     figure = Figure((12, 6.3), dpi=100, facecolor="white")
     axes = figure.add_axes((0.5, 0.08, 0.46, 0.84))

@@ -7,7 +7,7 @@ in the page, of which the theme's style displays one; as they load lazily, a bro
 import re
 from pathlib import Path
 
-from gradlib.figures import DARK
+from _lib.style import DARK
 
 ENLARGED = 1.2  # against the drawing's own size, so that its text is as large as the page's
 PIXELS = 96 / 72 * ENLARGED  # of CSS, for a point of the drawing

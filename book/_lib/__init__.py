@@ -1,0 +1,1 @@
+"""What only the book needs: the style of its figures, its charts and graphs, the ledger, the estimator lab, small worlds."""

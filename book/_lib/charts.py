@@ -1,0 +1,453 @@
+"""What the book draws: the exact truth always in it, standard errors always shown.
+
+A function that takes an axis draws on it; :func:`style.show` ends a notebook cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+
+import matplotlib.pyplot as plt
+import numpy as np
+import sympy as sp
+from matplotlib.patches import Rectangle
+
+from _lib.style import COOL, FOURTH, GRID, HATCH, INK, MARKERS, PATH, SCORE, SHEET, STYLE, THIRD, TRUTH, WARM, panels
+from gradlib.compare import Comparison
+from gradlib.core.expectation import Expectation
+from gradlib.core.notation import latex
+from gradlib.engine.estimate import estimate
+from gradlib.oracle.exact import exact, variance
+
+
+def against_truth(
+    axis,
+    grid: Sequence[float],
+    truth: Callable[[float], float],
+    estimates: Mapping[str, Sequence] = (),
+    at: Sequence[float] = (),
+    colours: Sequence[str] = (SCORE, PATH, THIRD, FOURTH),
+    truth_label: str = "exact",
+) -> None:
+    """Draw an exact curve in grey, and estimates at some points with ± 2 standard errors.
+
+    Args:
+        axis: a Matplotlib axis.
+        grid: where the exact curve is evaluated.
+        truth: the exact value at one point.
+        estimates: name ↦ a sequence of :class:`gradlib.Estimate`, one for each point of ``at``.
+        at: the points of the estimates.
+    """
+    axis.plot(grid, [truth(t) for t in grid], color=TRUTH, linewidth=4, solid_capstyle="round", label=truth_label)
+    spread = (max(grid) - min(grid)) / 90
+    for i, (name, values) in enumerate(dict(estimates).items()):
+        colour = colours[i]
+        shift = (i - (len(estimates) - 1) / 2) * spread
+        axis.errorbar(
+            np.asarray(at, float) + shift,
+            [e.value for e in values],
+            yerr=[2 * e.stderr for e in values],
+            fmt=MARKERS[colour],
+            color=colour,
+            markersize=5.5,
+            capsize=2.5,
+            linewidth=1.3,
+            label=f"{name} (± 2 s.e.)",
+        )
+
+
+def histogram(axis, draws: Mapping[str, np.ndarray], truth: float, bins: Sequence[float], colours=(SCORE, PATH)) -> None:
+    """Histograms of per-draw gradients on common bins, with the exact mean as a grey line.
+
+    Draws outside the bins count in the outermost ones, so that no tail disappears.
+    """
+    for (name, values), colour, line in zip(draws.items(), colours, ("-", "--")):
+        clipped = np.clip(values, bins[0], bins[-1])
+        axis.hist(clipped, bins=bins, density=True, histtype="stepfilled", color=colour, alpha=0.18)
+        axis.hist(clipped, bins=bins, density=True, histtype="step", color=colour, linewidth=1.6, linestyle=line, label=name)
+    axis.axvline(truth, color=TRUTH, linewidth=3, label="exact gradient")
+
+
+def running_means(axis, paths: Mapping[str, np.ndarray], truth: float, colours=(SCORE, PATH)) -> None:
+    """Running means of independent draws (rows: repetitions) against their number, on a logarithmic axis."""
+    for (name, draws), colour in zip(paths.items(), colours):
+        n = np.arange(1, draws.shape[1] + 1)
+        keep = np.unique(np.geomspace(10, draws.shape[1], 200).astype(int)) - 1
+        means = np.cumsum(draws, axis=1)[:, keep] / n[keep]
+        for i, row in enumerate(means):
+            axis.plot(n[keep], row, color=colour, linewidth=0.9, alpha=0.75, label=name if i == 0 else None)
+    axis.axhline(truth, color=TRUTH, linewidth=3, label="exact", zorder=1)
+    axis.set_xscale("log")
+    axis.set_xlabel("number of draws $n$")
+
+
+def signed_density(axis, grid: np.ndarray, density: np.ndarray, derivative: np.ndarray) -> None:
+    """A density, and its derivative in the parameter with the signs of its areas marked."""
+    axis.plot(grid, density, color=INK, linewidth=2, label=r"$p_\theta(x)$")
+    axis.plot(grid, derivative, color=PATH, linewidth=1.6, linestyle="--", label=r"$\nabla_\theta\, p_\theta(x)$")
+    for where, colour, hatch in ((derivative > 0, THIRD, "//"), (derivative < 0, PATH, "\\\\")):
+        axis.fill_between(grid, derivative, where=where, color=colour, alpha=0.3, linewidth=0)
+        axis.fill_between(grid, derivative, where=where, facecolor="none", edgecolor=colour, hatch=hatch, linewidth=0)
+    axis.axhline(0, color=INK, linewidth=0.8)
+    axis.set_xlabel("$x$")
+
+
+def curve(J: Expectation, symbol: sp.Symbol, at: Mapping | None = None) -> Callable[[float], float]:
+    """The exact value of J as a function of one parameter, the others fixed."""
+    return lambda value: exact(J, {**(at or {}), symbol: float(value)})
+
+
+def variances(axis, estimators: Mapping[str, Expectation], symbol: sp.Symbol, grid, marks, at: Mapping, samples: int = 20_000) -> None:
+    """Exact variances per draw against one parameter, with measured ones as markers."""
+    for (name, S), colour, line in zip(estimators.items(), (SCORE, PATH), ("-", "--")):
+        axis.plot(grid, [variance(S, {**at, symbol: float(t)}) for t in grid], color=colour, linewidth=2, linestyle=line, label=f"{name} (exact)")
+        measured = [estimate(S, {**at, symbol: float(t)}, samples=samples, rng=i) for i, t in enumerate(marks)]
+        axis.plot(marks, [e.stderr**2 * e.samples for e in measured], MARKERS[colour], color=colour, markersize=5, label=f"{name} (measured)")
+
+
+def tangents(axis, grid: Sequence[float], value: Callable, slope: Callable, at: Sequence[float], direction: int = 1, step: float = 1.0) -> None:
+    """An exact curve in grey, with arrows along its tangent, the way that gradient ascent or descent goes.
+
+    Args:
+        axis: a Matplotlib axis.
+        grid: where the curve is drawn.
+        value, slope: the curve and its derivative, as functions of an array.
+        at: the points from which arrows start.
+        direction: 1 to ascend, -1 to descend.
+        step: the arrow from t goes ``step`` times the slope to the side.
+    """
+    axis.plot(grid, value(np.asarray(grid)), color=TRUTH, linewidth=4, solid_capstyle="round", label="exact value")
+    for k, t in enumerate(np.asarray(at, float)):
+        tip = direction * step * slope(t)
+        axis.plot(t, value(t), MARKERS[PATH], color=PATH, markersize=4, label="gradient step" if k == 0 else None)
+        axis.annotate("", (t + tip, value(t) + tip * slope(t)), (t, value(t)), arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0})
+
+
+def shares(axis, x: np.ndarray, y: np.ndarray, groups: int = 12) -> None:
+    """Labels 0 and 1 against a feature: a tick for each example, and the share of ones in groups of equal size."""
+    for label, place in ((0, -0.06), (1, 1.06)):
+        ticks = np.array([[t, t, np.nan] for t in x[y == label]]).ravel()  # one line, which is lighter than a marker each
+        axis.plot(ticks, np.resize([place - 0.02, place + 0.02, np.nan], len(ticks)), color=INK, linewidth=0.5, alpha=0.6)
+    for k, rows in enumerate(np.array_split(np.argsort(x, kind="stable"), groups)):
+        share, n = y[rows].mean(), len(rows)
+        # Wilson's interval: unlike ± 2 standard errors it does not collapse where the share is 0 or 1.
+        centre, half = (share + 2 / n) / (1 + 4 / n), 2 * np.sqrt(share * (1 - share) / n + 1 / n**2) / (1 + 4 / n)
+        error = np.maximum([[share - centre + half], [centre + half - share]], 0)
+        axis.errorbar(x[rows].mean(), share, yerr=error, fmt=MARKERS[SCORE], color=SCORE, markersize=4.5, capsize=2.5, linewidth=1.2, label="share in the data (95 %)" if k == 0 else None)
+
+
+def runs(axis, steps: Sequence[int], paths: np.ndarray, truth: float, colour: str = SCORE) -> None:
+    """Independent runs (rows) against the number of steps, their mean, and the exact limit in grey."""
+    axis.axhline(truth, color=TRUTH, linewidth=4, label="optimum", zorder=1)
+    for i, row in enumerate(paths):
+        axis.plot(steps, row, color=colour, linewidth=0.8, alpha=0.6, label=f"{len(paths)} runs" if i == 0 else None)
+    axis.plot(steps, paths.mean(axis=0), color=INK, linewidth=1.6, linestyle="--", label="their mean")
+    axis.set_xscale("log")
+    axis.set_xlabel("steps")
+
+
+def mapped_circles(axis, draws: np.ndarray, mean: np.ndarray, L: np.ndarray, form: Callable, radii=(1, 2)) -> None:
+    """What x = mean + L ε does to circles, to the unit vectors and to draws of ε.
+
+    The grey lines are exact: where the quadratic form of the density equals radius².
+
+    Args:
+        draws: noise, of shape (n, 2).
+        form: ``form(x_1, x_2)`` on arrays.
+    """
+    x = mean + draws @ L.T
+    reach = 1.05 * max(np.abs(x - mean).max(), max(radii) * np.abs(L).sum(axis=1).max())
+    u, v = np.meshgrid(*(np.linspace(centre - reach, centre + reach, 241) for centre in mean))
+    axis.contour(u, v, form(u, v), levels=[r**2 for r in radii], colors=TRUTH, linewidths=4)
+    angle = np.linspace(0, 2 * np.pi, 200)
+    for r in radii:
+        axis.plot(*(mean[:, None] + L @ (r * np.array([np.cos(angle), np.sin(angle)]))), color=INK, linewidth=1.5, linestyle="--")
+    axis.plot(*x.T, "o", color=INK, markersize=1.8, alpha=0.45, zorder=1)
+    for column in L.T:
+        axis.annotate("", mean + column, mean, arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}, zorder=4)
+    axis.set_aspect("equal")
+
+
+def errors(axis, n: Sequence[int], measured: Mapping[str, Sequence[float]], lines: Mapping[str, tuple[float, float]] = {}, exact: Callable | None = None, colours=(SCORE, PATH, THIRD, FOURTH)) -> None:
+    """Standard errors against the number of draws, on logarithmic axes.
+
+    Args:
+        axis: a Matplotlib axis.
+        n: the numbers of draws.
+        measured: name ↦ a standard error for each of them.
+        lines: name ↦ (c, r), a thin dashed line c nʳ to read slopes off.
+        exact: the exact standard error as a function of n, in grey.
+    """
+    n = np.asarray(n, float)
+    if exact is not None:
+        axis.plot(n, [exact(k) for k in n], color=TRUTH, linewidth=4, solid_capstyle="round", label="exact")
+    for (name, (scale, rate)), style in zip(lines.items(), ("--", ":", "-.")):
+        axis.plot(n, scale * n**rate, color=INK, linewidth=1, linestyle=style, label=name)
+    for (name, values), colour in zip(measured.items(), colours):
+        axis.plot(n, values, MARKERS[colour], color=colour, markersize=5.5, label=name)
+    axis.set(xscale="log", yscale="log", xlabel="number of draws $n$")
+
+
+def z_scores(axis, scores: Mapping[str, Sequence[float]], reach: float = 5, colours=(SCORE, PATH)) -> None:
+    """Histograms of z-scores over the density that they have if the standard errors are right, in grey."""
+    grid, bins = np.linspace(-reach, reach, 201), np.linspace(-reach, reach, 41)
+    axis.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=TRUTH, linewidth=4, label=r"exact, $\mathcal{N}(0, 1)$")
+    for (name, values), colour, line in zip(scores.items(), colours, ("-", "--")):
+        axis.hist(np.clip(values, -reach, reach), bins=bins, density=True, histtype="step", color=colour, linewidth=1.6, linestyle=line, label=name)
+    axis.set(xlabel="$z$", ylabel="density")
+
+
+def speed_ratios(rows: Sequence[Mapping]):
+    """How many times longer the peers took, from the rows of the benchmark: a dot with its range for each case and peer.
+
+    Args:
+        rows: with ``title``, ``rule``, ``who``, and ``ratio`` as a dictionary of median, min and max.
+    """
+    names = {"score": "score function", "pathwise": "pathwise"}
+    cases = list(dict.fromkeys((row["title"], row["rule"]) for row in rows))
+    peers = list(dict.fromkeys(row["who"] for row in rows))
+    figure, (axis,) = panels(height=0.42 * len(cases) + 1.6)
+    for k, (peer, colour) in enumerate(zip(peers, (SCORE, PATH, THIRD, FOURTH))):
+        found = [row for row in rows if row["who"] == peer]
+        places = [cases.index((row["title"], row["rule"])) + 0.22 * (k - (len(peers) - 1) / 2) for row in found]
+        median, low, high = ([row["ratio"][key] for row in found] for key in ("median", "min", "max"))
+        axis.hlines(places, low, high, color=colour, linewidth=1.5)
+        axis.plot(median, places, MARKERS[colour].replace("-", ""), color=colour, markersize=5, linestyle="none", label=peer)
+    for place, line in ((1, "-"), (2, "--")):
+        axis.axvline(place, color=INK, linewidth=1.2, linestyle=line)
+    axis.set_xscale("log")
+    ticks = [0.5, 1, 2, 5, 10]
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.xaxis.set_minor_formatter(plt.NullFormatter())
+    axis.set_yticks(range(len(cases)), [f"{title}, {names[rule]}" for title, rule in cases])
+    axis.invert_yaxis()
+    axis.set_xlabel("time of the peer / time of gradlib")
+    axis.legend(loc="lower center", bbox_to_anchor=(0.3, 1), ncols=len(peers), fontsize=9, frameon=False)
+    return figure
+
+
+def _family_colour(name: str) -> str:
+    return SCORE if name.startswith("score function") else PATH if name.startswith("pathwise") else THIRD
+
+
+def comparison(table: Comparison):
+    """A :class:`gradlib.Comparison`: work (variance × cost) of the sound estimators, and measured values against the truth."""
+    rows = [row for row in table.sound if np.isfinite(row.work)][::-1]
+    figure, (left, right) = panels(2, height=0.42 * len(rows) + 1.4)
+    heights = range(len(rows))
+    left.barh(heights, [row.work for row in rows], color=[_family_colour(row.name) for row in rows], height=0.6)
+    left.set_yticks(heights, [row.name for row in rows])
+    if min((row.work for row in rows), default=0) > 0:
+        left.set_xscale("log")
+    left.set_xlabel("variance × cost")
+    right.axvline(table.truth, color=TRUTH)
+    for height, row in zip(heights, rows):
+        right.errorbar(row.measured.value, height, xerr=2 * row.measured.stderr, fmt="o", color=INK, capsize=3, markersize=4)
+    right.set_yticks(heights, [""] * len(rows))
+    right.set_xlabel("measured")
+    right.set_ylim(left.get_ylim())  # a row on the left is a row on the right
+    return figure
+
+
+def who_wins(axis, x: np.ndarray, y: np.ndarray, differences: Sequence[np.ndarray], places: Sequence[tuple[float, float]], names=("score function", "pathwise")) -> None:
+    """A map of the sign of an exact difference of variances, score function minus pathwise.
+
+    Colour, hatching and words say the same. The first difference makes the map and its black
+    border; further ones add a dashed border.
+
+    Args:
+        x, y: the coordinates of the columns and of the rows.
+        differences: arrays of shape (len(y), len(x)).
+        places: where the two names stand, in the coordinates of the axis (0 to 1).
+    """
+    reach = 2 * np.abs(differences[0]).max()
+    axis.set_facecolor(WARM)  # one area drawn over the other: half of a drawing's points
+    fills = axis.contourf(x, y, differences[0], levels=[-reach, 0], colors=[COOL], hatches=["///"])
+    fills.set_edgecolor(HATCH)
+    fills.set_linewidth(0)
+    for values, line in zip(differences, ("-", "--", ":")):
+        axis.contour(x, y, values, levels=[0], colors=INK, linewidths=1.8, linestyles=line)
+    for name, (u, v) in zip(names, places):
+        axis.text(u, v, name, transform=axis.transAxes, ha="center", va="center", bbox={"facecolor": SHEET, "edgecolor": "none", "pad": 2.5})
+    axis.grid(False)
+
+
+def gaps(axis, steps: Sequence[int], measured: Mapping[str, np.ndarray], floors: Mapping[str, float] = {}, colours=(SCORE, PATH, THIRD, FOURTH)) -> None:
+    """Exact gaps to the optimum: the mean of independent runs ± 2 standard errors, and a band from the lowest to the highest run.
+
+    Args:
+        measured: name ↦ an array of shape (runs, steps).
+        floors: name ↦ a level, drawn in grey and named beside it.
+    """
+    for level in floors.values():
+        axis.axhline(level, color=TRUTH, linewidth=4, zorder=1)
+    for name, level in floors.items():
+        axis.annotate(name, (1.02, level), xycoords=axis.get_yaxis_transform(), va="center", fontsize=9, color=INK, annotation_clip=False)
+    for (name, values), colour in zip(measured.items(), colours):
+        mean, stderr = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+        axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, linewidth=0)
+        axis.errorbar(steps, mean, yerr=2 * stderr, fmt=MARKERS[colour] + "-", color=colour, linewidth=1.4, markersize=4, capsize=2, markevery=max(1, len(steps) // 9), errorevery=max(1, len(steps) // 9), label=name)
+    axis.set(yscale="log")
+
+
+def weak_pair(axis, grid: np.ndarray, derivative: np.ndarray, plus: np.ndarray, minus: np.ndarray) -> None:
+    """The exact derivative of a density in grey, with c p⁺ above and c p⁻ below the axis."""
+    axis.plot(grid, derivative, color=TRUTH, linewidth=4, label="exact derivative")
+    axis.plot(grid, plus, color=SCORE, linewidth=1.6, label="$c\\,p^+$")
+    axis.plot(grid, -minus, color=PATH, linewidth=1.6, linestyle="--", label="$-c\\,p^-$")
+    axis.axhline(0, color=INK, linewidth=0.8)
+    axis.set_xlabel("$x$")
+
+
+_legendre = lru_cache(np.polynomial.legendre.leggauss)
+
+
+def noise_moments(G: Expectation, symbol: sp.Symbol, grid: Sequence[float], at: Mapping, nodes: int = 320) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a smooth integrand for every value of one parameter, by Gauss and Legendre's rule in each variable."""
+    numbers = {parameter: sp.Float(value, 17) for parameter, value in at.items()}
+    axes = []
+    for each in G.laws:
+        parameters = [float(sp.sympify(q).xreplace(numbers)) for q in each.parameters]
+        law = each.family.scipy(*parameters)
+        if each.is_discrete:
+            values = np.arange(law.support()[0], law.support()[1] + 1)
+            axes.append((values, law.pmf(values)))
+            continue
+        low, high = law.support()
+        low, high = (low if np.isfinite(low) else law.ppf(1e-30)), (high if np.isfinite(high) else law.isf(1e-30))
+        t, weights = _legendre(80 if each.name == "Uniform" else nodes)
+        s, weights = (t + 1) / 2, weights / 2
+        if each.name == "Uniform":  # s ↦ s³(10 − 15 s + 6 s²): flat at both ends, where integrands have logarithms
+            s, weights = s**3 * (10 - 15 * s + 6 * s**2), weights * 30 * (s * (1 - s)) ** 2
+        values = low + (high - low) * s
+        axes.append((values, weights * (high - low) * law.pdf(values)))
+    f = sp.lambdify([each.symbol for each in G.laws] + [symbol], G.plain.xreplace(numbers), "numpy")
+    noise = np.meshgrid(*(values for values, _ in axes), indexing="ij")
+    weight = np.prod(np.meshgrid(*(weights for _, weights in axes), indexing="ij"), axis=0)
+    means, spreads = [], []
+    for value in grid:
+        draws = f(*noise, float(value))
+        means.append((weight * draws).sum())
+        spreads.append((weight * (draws - means[-1]) ** 2).sum())
+    return np.array(means), np.array(spreads)
+
+
+def variance_curves(axis, estimators: Mapping[str, Expectation], symbol: sp.Symbol, grid, marks, at: Mapping, samples: int = 20_000) -> list[float]:
+    """Exact variances per draw against one parameter, and measured ones with ± 2 standard errors.
+
+    A measured variance is the mean of the squared deviation from the exact mean, so its standard error is that of a mean.
+
+    Returns:
+        The distance of every measured variance from the exact one, in standard errors.
+    """
+    centre, scores = sp.Symbol("centre", real=True), []
+    for i, ((name, G), colour, line) in enumerate(zip(estimators.items(), (SCORE, PATH, THIRD, FOURTH), ("-", "--", "-.", ":"))):
+        axis.plot(grid, noise_moments(G, symbol, grid, at)[1], color=colour, linewidth=1.8, linestyle=line, label=name)
+        squared = Expectation((G.integrand - centre) ** 2, G.variables)
+        means, spreads = noise_moments(G, symbol, marks, at)
+        measured = [estimate(squared, {**at, symbol: float(t), centre: float(m)}, samples=samples, rng=i) for t, m in zip(marks, means)]
+        errors = [2 * e.stderr for e in measured]
+        axis.errorbar(marks, [e.value for e in measured], yerr=errors, fmt=MARKERS[colour], color=colour, markersize=4, capsize=2, linewidth=1)
+        scores += [e.z(v) for e, v in zip(measured, spreads) if e.stderr > 0]
+    return scores
+
+
+def variance_panels(cases: Sequence[Mapping[str, Expectation]], symbol: sp.Symbol, grids: Sequence, at: Mapping, titles: Sequence[str], samples: int = 20_000):
+    """:func:`variance_curves` in rows of three panels with logarithmic axes: the figure, and all distances in standard errors."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(len(cases) // 3, 3, figsize=(6.4, 2.3 * (len(cases) // 3) + 0.5), squeeze=False)
+    scores = []
+    for k, (axis, case, title) in enumerate(zip(axes.flat, cases, titles)):
+        grid = np.asarray(grids[k % 3], float)
+        scores += variance_curves(axis, case, symbol, grid, grid[5::10], at, samples)
+        axis.set_yscale("log")
+        axis.set_ylim(bottom=max(axis.get_ylim()[0], axis.get_ylim()[1] / 1e6))  # an exact zero has no logarithm
+        axis.set_title(title, fontsize=10)
+        axis.tick_params(labelsize=9)
+        if k // 3 == len(cases) // 3 - 1:
+            axis.set_xlabel(f"${latex(symbol)}$", fontsize=9)
+        if k % 3 == 0:
+            axis.set_ylabel("variance per draw", fontsize=9)
+    handles, labels = axes.flat[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), fontsize=9)
+    return figure, scores
+
+
+def decisions(questions: Mapping[str, tuple[tuple[float, float], str]], answers: Mapping[str, tuple[tuple[float, float], str]], arrows: Sequence[tuple[str, str, str]]):
+    """A decision diagram: questions in rounded boxes, answers in square ones, arrows numbered in the order given.
+
+    Args:
+        questions: name ↦ (centre, text).
+        answers: the same, for the leaves.
+        arrows: (from, to, label).
+    """
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(6.0, 7.2))
+        axis.set_axis_off()
+        boxes = {}
+        for nodes, style, face in ((questions, "round,pad=0.35", COOL), (answers, "square,pad=0.35", WARM)):
+            for name, ((x, y), text) in nodes.items():
+                boxes[name] = axis.text(
+                    x, y, text, ha="center", va="center", fontsize=10, bbox={"boxstyle": style, "facecolor": face, "edgecolor": INK}
+                )
+        for number, (start, end, label) in enumerate(arrows, 1):
+            arrow = axis.annotate(
+                "", boxes[end].get_position(), boxes[start].get_position(),
+                arrowprops={"arrowstyle": "-|>", "mutation_scale": 16, "color": INK, "shrinkA": 0, "shrinkB": 3, "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()},
+            )  # fmt: skip
+            arrow.set_zorder(0)
+            (x0, y0), (x1, y1) = boxes[start].get_position(), boxes[end].get_position()
+            axis.text(
+                0.45 * x0 + 0.55 * x1, 0.45 * y0 + 0.55 * y1, f"{number}  {label}", ha="center", va="center", fontsize=9.5,
+                bbox={"boxstyle": "round,pad=0.15", "facecolor": SHEET, "edgecolor": "none"},
+            )  # fmt: skip
+        xs, ys = zip(*(position for position, _ in (*questions.values(), *answers.values())))
+        axis.set_xlim(min(xs) - 0.7, max(xs) + 0.7)
+        axis.set_ylim(min(ys) - 0.35, max(ys) + 0.35)
+    return figure
+
+
+def shortfalls(axis, steps: Sequence[int], gaps: Mapping[str, np.ndarray], colours=(SCORE, PATH)) -> None:
+    """What runs still miss to an exact optimum, on logarithmic axes: each run thin, their mean with markers.
+
+    Args:
+        gaps: name ↦ an array of shape (steps, runs).
+    """
+    for (name, values), colour in zip(gaps.items(), colours):
+        axis.plot(steps, values, color=colour, linewidth=0.8, alpha=0.6)
+        axis.plot(steps, values.mean(axis=1), MARKERS[colour] + "-", color=colour, markersize=4.5, linewidth=1.4, label=name)
+    axis.set(xscale="log", yscale="log")
+
+
+def growth(axis, exact: Mapping[str, tuple[np.ndarray, np.ndarray]], measured: Mapping[str, tuple[Sequence[int], Sequence]], colours=(SCORE, PATH, THIRD, FOURTH)) -> None:
+    """Variances against the horizon: exact curves in grey, and measured ones (``gradlib.Estimate``) with ± 2 standard errors.
+
+    Args:
+        exact: name ↦ horizons and values.
+        measured: name ↦ horizons and estimates.
+    """
+    for i, (name, (T, values)) in enumerate(exact.items()):
+        axis.plot(T, values, color=TRUTH, linewidth=4, solid_capstyle="round", label="exact" if i == 0 else None)
+    for (name, (T, values)), colour in zip(measured.items(), colours):
+        axis.errorbar(T, [e.value for e in values], yerr=[2 * e.stderr for e in values], fmt=MARKERS[colour], color=colour, markersize=5.5, capsize=2.5, linewidth=1.2, label=name)
+    axis.set(yscale="log", xlabel="horizon $T$")
+
+
+def componentwise(axis, truth: np.ndarray, estimates: Mapping[str, object], colours=(SCORE, PATH)) -> None:
+    """The components of vector-valued estimates (± 2 standard errors) against the exact ones; on the grey line both are equal."""
+    ends = [truth.min(), truth.max()]
+    axis.plot(ends, ends, color=TRUTH, linewidth=4, solid_capstyle="round", label="equal to the exact gradient")
+    for (name, e), colour in zip(estimates.items(), colours):
+        axis.errorbar(truth.ravel(), e.value.ravel(), yerr=2 * e.stderr.ravel(), fmt=MARKERS[colour], color=colour, markersize=3.5, linewidth=1, label=name)
+    axis.set(xlabel="exact component of the gradient", ylabel="estimate (± 2 s.e.)")
+
+
+def rooms(axis, values: np.ndarray, title: str = "") -> None:
+    """A number in each room of a square world, in a stronger colour where it is larger."""
+    axis.set(xlim=(-0.5, values.shape[1] - 0.5), ylim=(values.shape[0] - 0.5, -0.5), aspect="equal")
+    for (row, column), value in np.ndenumerate(values):
+        axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=(SCORE, 0.5 * value / values.max()), edgecolor=GRID))
+        axis.text(column, row, f"{value:.1f}" if value < 9.95 else f"{value:.0f}", ha="center", va="center", fontsize=10, color=INK)
+    axis.set_title(title, fontsize=10)
+    axis.set_axis_off()

@@ -1,0 +1,1 @@
+"""What is differentiated: random variables, their laws, and expectations over them."""

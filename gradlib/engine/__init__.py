@@ -1,0 +1,1 @@
+"""From an expectation to a number with a standard error."""

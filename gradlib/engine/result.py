@@ -1,0 +1,81 @@
+"""What the engine returns: a number and what it is worth."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """A Monte Carlo estimate: a number and what it is worth.
+
+    Attributes:
+        value: the mean over the draws; a float, or an array of shape ``(d,)``.
+        stderr: its standard error, of the same shape.
+        samples: the number of draws n.
+    """
+
+    value: float | np.ndarray
+    stderr: float | np.ndarray
+    samples: int
+
+    def z(self, truth) -> float | np.ndarray:
+        """(value − truth) / stderr: how many standard errors away the truth is.
+
+        Where the standard error is 0 the answer is 0 for equality and infinite otherwise.
+        """
+        difference = np.asarray(self.value) - np.asarray(truth, float)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = np.where(difference == 0, 0.0, difference / np.asarray(self.stderr))
+        return z if z.ndim else float(z)
+
+    def __str__(self) -> str:
+        return f"{self.rounded} (n = {self.samples:,})"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"{self.rounded} <small>(n = {self.samples:,})</small>"
+
+    @property
+    def rounded(self) -> str:
+        """Value ± standard error, both down to the second significant digit of the error: more would be noise."""
+        if np.ndim(self.value) == 0:
+            return _with_error(float(self.value), float(self.stderr))
+        return "[" + ", ".join(map(_with_error, np.ravel(self.value), np.ravel(self.stderr))) + "]"
+
+
+def _with_error(value: float, stderr: float) -> str:
+    if not math.isfinite(stderr):
+        return f"{value:.6g} ± {stderr}"
+    if not stderr > 0:
+        return f"{value:.6g} ± 0"
+    decimals = 1 - int(np.floor(np.log10(float(f"{stderr:.1e}"))))  # of the rounded error: 0.0999 is 0.10
+    if decimals > 12 or decimals < -6:
+        return f"{value:.8g} ± {stderr:.1e}"
+    rounded = round(value, decimals) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return f"{rounded:.{max(decimals, 0)}f} ± {round(stderr, decimals):.{max(decimals, 0)}f}"
+
+
+class Unfinished(RuntimeError):
+    """The wanted standard error was not reached.
+
+    Attributes:
+        estimate: the :class:`Estimate` from all draws so far.
+    """
+
+    estimate: Estimate
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended an average early.
+
+    Attributes:
+        estimate: the :class:`Estimate` from the blocks that were complete, in the order of
+            their indices; ``None`` if there were none.
+    """
+
+    estimate: Estimate | None

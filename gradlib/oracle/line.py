@@ -1,0 +1,195 @@
+"""Integrals over one variable, and sums over its values."""
+
+from __future__ import annotations
+
+import mpmath as mp
+import numpy as np
+import sympy as sp
+from sympy.simplify.fu import TR8
+
+from gradlib.core.errors import DivergentExpectation, QuadratureError
+from gradlib.core.law import Law
+
+#: Relative tolerance that every one-dimensional quadrature has to reach.
+TOLERANCE = 1e-11
+
+
+def _name(expression: sp.Expr) -> str:
+    """For messages: six digits of each number say enough."""
+    return str(expression.xreplace({f: sp.Float(f, 6) for f in expression.atoms(sp.Float)}))
+
+
+def _mpf(number: sp.Expr) -> mp.mpf:
+    return {sp.oo: mp.inf, -sp.oo: -mp.inf}.get(number) or mp.mpf(number)
+
+
+def _panels(edges: list[mp.mpf], order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss–Legendre nodes and weights on each interval between neighbouring edges."""
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    ends = np.array(edges, float)
+    half, middle = np.diff(ends)[:, None] / 2, (ends[1:] + ends[:-1])[:, None] / 2
+    return (half * nodes + middle).ravel(), (half * weights).ravel()
+
+
+def _alternating_tail(h, start: mp.mpf, half_period: mp.mpf, terms: int = 40) -> tuple[mp.mpf, mp.mpf]:
+    """∫ h from start to ∞ and an error estimate, where h changes sign every half period.
+
+    The integrals over half periods alternate and vary slowly, so repeated averaging of
+    their partial sums (Euler's transformation) converges like 2^(−terms).
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(16)
+    pieces = [
+        mp.fsum(w * h(start + half_period * (j + (1 + mp.mpf(u)) / 2)) for u, w in zip(nodes, weights)) * half_period / 2
+        for j in range(terms)
+    ]
+    sums = [mp.fsum(pieces[: j + 1]) for j in range(terms)]
+    previous = sums[-1]
+    while len(sums) > 1:
+        previous = sums[-1]
+        sums = [(a + b) / 2 for a, b in zip(sums, sums[1:])]
+    return sums[0], abs(sums[0] - previous)
+
+
+def _oscillating(expression: sp.Expr, x: sp.Symbol) -> list[tuple[sp.Expr, sp.Expr | None]]:
+    """Split into terms with at most one sine or cosine each: [(term, its frequency or None)]."""
+    pieces = []
+    for term in sp.Add.make_args(sp.expand(TR8(sp.expand(expression)))):
+        waves = [wave for wave in term.atoms(sp.sin, sp.cos) if wave.has(x)]
+        frequency = waves[0].args[0].diff(x) if len(waves) == 1 else None
+        pieces.append((term, frequency if frequency is not None and frequency.is_number else None))
+    return pieces
+
+
+def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> mp.mpf:
+    """∫ h over the support, where h = f·p."""
+    seen: dict[mp.mpf, mp.mpf] = {}  # the integrals of h and of |h| share their nodes
+
+    def guarded(t):
+        if t not in seen:
+            try:
+                value = h(t)
+            except ZeroDivisionError:  # an integrable singularity, met at the end of a panel
+                value = mp.mpf(0)
+            if isinstance(value, mp.mpc):
+                raise ValueError(f"{name} is not real at {mp.nstr(t, 6)}: restrict the support, or mend the integrand")
+            seen[t] = value if mp.isfinite(value) else mp.mpf(0)
+        return seen[t]
+
+    points = sorted({lower, *(q for q in (*quantiles, *kinks) if lower < q < upper), upper})
+    digits = 18
+    if check:
+        middle = len(quantiles) // 2  # the spread of the bulk: far quantiles of a heavy tail say nothing about it
+        scale = quantiles[middle + 1] - quantiles[middle - 1]
+        ends = [(lower, 1), (upper, -1), *((k, side) for k in kinks for side in (1, -1) if lower < k < upper)]
+        digits = max(_digits_needed(h, point, side, scale, quantiles[middle], name) for point, side in ends)
+    # Where positive and negative parts cancel, more digits are needed; a value below
+    # 10^(−15) of its parts counts as 0.
+    for digits in (digits, max(digits, 30), digits + 25):
+        seen.clear()
+        with mp.workdps(digits):
+            value, error = mp.quad(guarded, points, error=True, maxdegree=6 + digits // 20)
+            if error <= TOLERANCE * max(abs(value), mp.mpf(10) ** -300):
+                return value
+            size = mp.quad(lambda t: abs(guarded(t)), points, maxdegree=4)
+            if error <= TOLERANCE * size / 10**15:
+                return value
+    raise QuadratureError(
+        f"the quadrature of {name} did not reach a relative error of {TOLERANCE:g} (estimate {mp.nstr(value, 6)}, "
+        f"error {mp.nstr(error, 2)}): the integrand oscillates or decays too slowly"
+    )
+
+
+def _digits_needed(h, point: mp.mpf, side: int, scale: mp.mpf, center: mp.mpf, name: str) -> int:
+    """Measure a in |h| ~ t^a, where t is the distance to the point (or |x| at infinity).
+
+    Convergence needs a > −1 at a finite point and a < −1 at infinity. What lies closer to
+    a finite point than δ contributes δ^(1+a), and arithmetic of d digits reaches
+    δ = 10^(−d): hence the number of digits to work with.
+    """
+    infinite = mp.isinf(point)
+
+    def size(t):
+        # The largest of several neighbours: an oscillating factor may vanish at one of them.
+        values = [h(-side * x if infinite else point + side * x) for x in (t * (1 + mp.mpf(j) / 7) for j in range(7))]
+        return max(abs(v) for v in values)
+
+    with mp.workdps(60):
+        near, far = (mp.mpf(10) ** 20, mp.mpf(10) ** 22) if infinite else (mp.mpf(10) ** -22, mp.mpf(10) ** -24)
+        if infinite:
+            scale += abs(center)
+        try:
+            first, second = size(near * scale), size(far * scale)
+        except OverflowError:
+            raise DivergentExpectation(f"the expectation of {name} diverges: the integrand overflows") from None
+        if first == 0 or second == 0:
+            return 18
+        exponent = (mp.log(second) - mp.log(first)) / (mp.log(far) - mp.log(near))
+    margin = -1 - exponent if infinite else exponent + 1
+    if not margin > 1e-3:  # with exponent −1 exactly, the integral diverges like a logarithm
+        where = "infinity" if infinite else mp.nstr(point, 6)
+        behaviour = f"behaves like |t|^{mp.nstr(exponent, 3)}" if abs(exponent) < 1000 else "grows faster than any power"
+        raise DivergentExpectation(f"the expectation of {name} diverges: times the density it {behaviour} at {where}")
+    digits = int(13 / margin) + 5
+    if digits > 300:
+        raise QuadratureError(f"the expectation of {name} converges too slowly to be computed (|t|^{mp.nstr(exponent, 4)})")
+    return max(18, digits)
+
+
+def _kinks(expression: sp.Expr, x: sp.Symbol, quantiles, lower, upper) -> list[mp.mpf]:
+    """Points where the integrand has a kink, a jump or a singularity, found by sign changes."""
+    surfaces = []
+    for node in sp.preorder_traversal(expression):
+        if isinstance(node, (sp.Abs, sp.Heaviside, sp.sign, sp.log)):
+            surfaces.append(node.args[0])
+        elif isinstance(node, (sp.Max, sp.Min)):
+            surfaces += [a - b for i, a in enumerate(node.args) for b in node.args[:i]]
+        elif isinstance(node, sp.Piecewise):
+            surfaces += [r.lhs - r.rhs for _, c in node.args for r in c.atoms(sp.core.relational.Relational)]
+        elif isinstance(node, sp.Pow) and node.base.has(x) and not node.exp.is_nonnegative:
+            surfaces.append(node.base)
+        elif isinstance(node, (sp.floor, sp.ceiling, sp.frac)):
+            surfaces.append(sp.sin(sp.pi * node.args[0]))
+    found: list[mp.mpf] = []
+    grid = [a + (b - a) * mp.mpf(j) / 64 for a, b in zip(quantiles, quantiles[1:]) for j in range(64)] + [quantiles[-1]]
+    for surface in {s for s in surfaces if s.has(x)}:
+        found += _real_roots(surface, x, grid)
+    return sorted({root for root in found if lower < root < upper})
+
+
+def _real_roots(surface: sp.Expr, x: sp.Symbol, grid: list[mp.mpf]) -> list[mp.mpf]:
+    if surface.is_polynomial(x):
+        with mp.workdps(60):
+            roots = sp.Poly(surface, x).nroots(n=50, maxsteps=200) if surface.has(x) else []
+            return [mp.mpf(root) for root in roots if root.is_real]
+    dummy = sp.Dummy()
+    f = sp.lambdify(dummy, surface.xreplace({x: dummy}), "mpmath")
+    roots = []
+    with mp.workdps(40):
+        values = [mp.re(f(t)) for t in grid]
+        for a, b, fa, fb in zip(grid, grid[1:], values, values[1:]):
+            if fa == 0:
+                roots.append(a)
+            elif fa * fb < 0:
+                roots.append(mp.findroot(lambda t: mp.re(f(t)), (a, b), solver="anderson", verify=False))
+    return roots
+
+
+def _sum(f, pdf, each: Law, name: str) -> mp.mpf:
+    """Σ f(k) p(k) over an infinite range, until the terms are negligible and shrink geometrically."""
+    start = int(each.support.inf)
+    with mp.workdps(18):
+        # A tail that does not shrink means divergence; the ratio far out decides.
+        far = 20_000
+        terms = [abs(f(mp.mpf(k)) * pdf(mp.mpf(k))) for k in range(far, far + 4)]
+        if terms[0] and max(t2 / t1 for t1, t2 in zip(terms, terms[1:]) if t1) >= 1 and max(terms) > mp.mpf(10) ** -30:
+            raise DivergentExpectation(f"the expectation of {name} diverges: its terms do not shrink")
+        total, size, quiet, k = mp.mpf(0), mp.mpf(0), 0, start
+        while quiet < 30:
+            term = f(mp.mpf(k)) * pdf(mp.mpf(k))
+            total, size = total + term, size + abs(term)
+            mass_left = pdf(mp.mpf(k)) > mp.mpf(10) ** -40 * (1 + size) or k < start + 30
+            quiet = quiet + 1 if abs(term) <= 1e-19 * size and (not mass_left or size > 0) else 0
+            k += 1
+            if k > start + 200_000:
+                raise QuadratureError(f"the sum for {name} has not converged after 200,000 terms")
+        return total

@@ -1,0 +1,31 @@
+"""Statements that print only if they hold. Nothing in the library imports this package.
+
+Use it as ``from gradlib import proof`` and ``proof.Derivation(...)``.
+"""
+
+from gradlib.proof.lower import FalseStep
+from gradlib.proof.rules import Boundary, Substitution
+from gradlib.proof.statements import (
+    Assumption,
+    Cited,
+    Definition,
+    Derivation,
+    Inequality,
+    Restatement,
+    Step,
+    Table,
+)
+
+__all__ = [
+    "Assumption",
+    "Boundary",
+    "Cited",
+    "Definition",
+    "Derivation",
+    "FalseStep",
+    "Inequality",
+    "Restatement",
+    "Step",
+    "Substitution",
+    "Table",
+]

@@ -1,0 +1,1 @@
+"""From an expectation to the expectation of its gradient, symbolically."""

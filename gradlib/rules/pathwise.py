@@ -1,0 +1,137 @@
+"""The pathwise estimator (reparameterization)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import sympy as sp
+from sympy.stats.crv import SingleContinuousPSpace
+
+from gradlib.core.errors import UnsoundEstimator
+from gradlib.core.expectation import Expectation
+from gradlib.core.law import Law
+from gradlib.rules.contract import assumption_names, each_parameter, parameter_derivative, parameters_of
+from gradlib.sound.jumps import require_continuous
+
+
+def pathwise(
+    J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, assume: str | Iterable[str] = (), base: bool = False
+) -> Expectation:
+    r"""The pathwise estimator (reparameterization).
+
+    .. math:: \nabla_\theta \mathbb{E}_{x \sim p_\theta}[F_\theta(x)]
+              = \mathbb{E}_{x \sim p_\theta}\left[\nabla_\theta F_\theta(x) + \sum_i \partial_{x_i} F_\theta(x)\, v_{\theta, i}(x_i)\right]
+
+    Args:
+        J: a scalar expectation.
+        theta: a parameter, or a sequence of d parameters.
+        assume: names from :data:`gradlib.ASSUMPTIONS` that the caller vouches for.
+        base: write the result over the base variables ε of :func:`reparameterize`
+            instead of over x. Both have the same distribution, sample for sample.
+
+    Returns:
+        The gradient as an :class:`Expectation`: scalar for one parameter, a column of
+        length d for a sequence.
+
+    Raises:
+        UnsoundEstimator: if θ moves a discrete variable; if the integrand jumps along
+            the path, or is not known to be continuous; if θ is a whole number.
+        ValueError: if θ occurs nowhere in J.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> mu, sigma = sp.Symbol("mu", real=True), sp.Symbol("sigma", positive=True)
+        >>> X = Normal("X", mu, sigma)
+        >>> gl.pathwise(gl.Expectation(X**2), [mu, sigma])
+        E[[2*X, 2*(-mu + X)*X/sigma]], X ~ Normal(mu, sigma)
+        >>> gl.pathwise(gl.Expectation(sp.Heaviside(X)), mu)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        gradlib.core.errors.UnsoundEstimator: pathwise: the integrand jumps by 1 at X = 0, ...
+
+    References:
+        Kingma and Welling (2014), *Auto-encoding variational Bayes*.
+        Figurnov, Mohamed and Mnih (2018), *Implicit reparameterization gradients*.
+    """
+    if base:
+        each_parameter(J, theta, assume, _path_rule)  # the same conditions, stated in x
+        return each_parameter(reparameterize(J, theta), theta, {"continuous", *assumption_names(assume)}, _path_rule, keep=assumption_names(assume))
+    return each_parameter(J, theta, assume, _path_rule)
+
+
+def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Expectation:
+    r"""Move θ from the distribution into the integrand.
+
+    .. math:: \mathbb{E}_{x \sim p_\theta}[F_\theta(x)] = \mathbb{E}_{\varepsilon \sim q}[F_\theta(g_\theta(\varepsilon))]
+
+    Args:
+        J: an expectation.
+        theta: a parameter, or a sequence of them.
+
+    Returns:
+        The same value as an expectation over base variables whose law is free of θ.
+
+    Raises:
+        UnsoundEstimator: if a variable that θ moves is discrete, or has no base law free
+            of θ (the shapes of Gamma, Beta and Student t: use :func:`pathwise`, which
+            differentiates implicitly).
+        ValueError: if θ occurs nowhere in J.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> from sympy.stats import Normal
+        >>> mu, sigma = sp.Symbol("mu", real=True), sp.Symbol("sigma", positive=True)
+        >>> X = Normal("X", mu, sigma)
+        >>> gl.reparameterize(gl.Expectation(X**2), [mu, sigma])
+        E[(mu + sigma*epsilon)**2], epsilon ~ Normal(0, 1)
+    """
+    thetas = parameters_of(J, theta)
+    moved = [each for each in J.laws if each.free_symbols & set(thetas)]
+    taken = {s.name for s in J.parameters | {each.symbol for each in J.laws}}
+    maps, variables = {}, []
+    for each in J.laws:
+        if each not in moved:
+            variables.append(each.variable)
+            continue
+        if each.family is None or each.family.path is None:
+            raise UnsoundEstimator(_no_path(each))
+        distribution, g = each.base()
+        name = "epsilon" if len(moved) == 1 else f"epsilon_{each.variable}"
+        while name in taken:
+            name += "'"
+        eps = sp.Symbol(name, real=True)
+        if any(sp.sympify(a).free_symbols & set(thetas) for a in distribution.args):
+            raise UnsoundEstimator(
+                f"reparameterize: {each.variable} ~ {each.name} has no base law free of its shape; "
+                "use pathwise(J, theta), which differentiates the distribution function implicitly"
+            )
+        epsilon = SingleContinuousPSpace(eps, distribution).value
+        variables.append(epsilon)
+        maps[each.symbol] = g(epsilon)
+    integrand = J.to_random(J.plain.subs(maps, simultaneous=True))
+    return Expectation(integrand, variables, J.assumptions_made)
+
+
+def _path_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
+    F = J.plain
+    moved = [each for each in J.laws if theta in each.free_symbols]
+    for each in moved:
+        if each.family is None or each.family.path is None:
+            raise UnsoundEstimator(_no_path(each))
+    if "continuous" not in assumed:
+        require_continuous("pathwise", J, theta, moving_x=True)
+    along = sum((parameter_derivative(F, each.symbol) * each.velocity(theta) for each in moved), sp.S.Zero)
+    return along + parameter_derivative(F, theta)
+
+
+def _no_path(each: Law) -> str:
+    if each.is_discrete:
+        return (
+            f"pathwise: {each.variable} is discrete, and its draws do not move smoothly with the parameter. "
+            "Use score_function, or sum over its values (exact)"
+        )
+    return (
+        f"pathwise: {each.variable} has an abstract density and no path is known. Write x = g(eps, theta) with a base "
+        "variable eps yourself, and differentiate Expectation(F(g(eps, theta))); or use score_function"
+    )

@@ -1,0 +1,1 @@
+"""When a rule may be used: jumps of the integrand and moving edges of the support."""

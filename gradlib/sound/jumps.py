@@ -1,0 +1,260 @@
+"""Where an integrand may jump, whether it does, and whether a derivative would miss it."""
+
+from __future__ import annotations
+
+import sympy as sp
+from sympy.logic.boolalg import BooleanFunction
+
+from gradlib.core.errors import UnsoundEstimator
+from gradlib.core.expectation import Expectation
+from gradlib.core.law import Law
+
+#: Functions that are continuous on the whole real line. What is neither here nor treated
+#: in :func:`suspects` cannot be decided, and is refused.
+_MONOTONE = (sp.exp, sp.sinh, sp.tanh, sp.asinh, sp.atan, sp.erf, sp.erfc, sp.erfi, sp.Abs, sp.Max, sp.Min)
+_CONTINUOUS = (*_MONOTONE, sp.sin, sp.cos, sp.cosh, sp.sinc, sp.Si, sp.fresnels, sp.fresnelc, sp.airyai, sp.airybi)
+_JUMPS = (sp.Heaviside, sp.sign, sp.floor, sp.ceiling)
+_BY_HAND = "Integrate over the jump by hand, or smooth it and measure the bias"
+
+
+def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bool) -> None:
+    """Refuse a jump of the integrand that the derivative would miss.
+
+    A jump matters where the derivative moves x across it (pathwise) or moves the jump
+    itself (both rules, through the direct term).
+    """
+    F = elementary(J.plain.xreplace({each.symbol: _signed(each) for each in J.laws}))
+    variables = {_signed(each) for each in J.laws}
+    for each in J.laws:
+        x = _signed(each)
+        moved = moving_x and theta in each.free_symbols
+        if not moved and not F.has(theta):
+            continue
+        for surface, why in suspects(F):
+            if not moved and not surface.has(theta):
+                continue
+            if not surface.has(x):
+                # Another variable's surface is its own business; a jump in θ alone is ours. (A pole in
+                # θ alone hides nothing: the derivative is right wherever F is finite.)
+                if why == "jump" and surface.has(theta) and not surface.free_symbols & variables:
+                    raise UnsoundEstimator(f"{rule}: the integrand may jump in {theta} where {surface} = 0. {_BY_HAND}")
+                continue
+            if why == "unknown":
+                raise UnsoundEstimator(
+                    f"{rule}: whether {surface} is continuous cannot be decided. "
+                    f'If you know that it is, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: '
+                    + _instead(rule, surface, theta)
+                )
+            for root in _roots(rule, surface, x, each, theta):
+                if moved or root.has(theta):
+                    _refuse_jump(rule, F, x, root, theta)
+
+
+def _signed(each: Law) -> sp.Symbol:
+    """The variable's plain symbol, with the sign that its support gives it."""
+    if each.is_abstract or each.support.inf.is_nonnegative is not True:
+        return each.symbol
+    sign = {"nonnegative": True} if each.is_discrete else {"positive": True}
+    return sp.Symbol(each.symbol.name, real=True, **sign)
+
+
+def elementary(F: sp.Expr) -> sp.Expr:
+    """frac and Mod, written with floor."""
+    return F.replace(lambda e: isinstance(e, (sp.frac, sp.Mod)), lambda e: e.rewrite(sp.floor))
+
+
+def _instead(rule: str, where: sp.Expr, theta: sp.Symbol) -> str:
+    """The score function minds a jump only where θ moves it."""
+    if rule == "pathwise" and not where.has(theta):
+        return "Use score_function, which does not differentiate the integrand in x"
+    return _BY_HAND
+
+
+def suspects(node: sp.Expr):
+    """Pairs (surface, kind): F may have a "jump" or a "pole" where the surface is zero; or is "unknown"."""
+    if not node.free_symbols or node.is_Symbol:
+        return
+    parts = node.args
+    if isinstance(node, sp.Piecewise):
+        for _, condition in node.args:
+            for relation in _relations(condition):
+                if relation is None:
+                    yield node, "unknown"
+                else:
+                    parts += relation.args
+                    yield relation.lhs - relation.rhs, "jump"
+        parts = [value for value, _ in node.args] + [p for p in parts if not isinstance(p, sp.Tuple)]
+    elif isinstance(node, (sp.Heaviside, sp.sign)):
+        parts = node.args[:1]
+        yield node.args[0], "jump"
+    elif isinstance(node, (sp.floor, sp.ceiling)):
+        # Any whole number is a jump; look at a general one.
+        yield node.args[0] - sp.Dummy("m", integer=True), "jump"
+    elif isinstance(node, sp.log):
+        yield node.args[0], "pole"
+    elif isinstance(node, sp.Pow):
+        if not node.base.free_symbols:
+            if not node.base.is_positive:
+                yield node, "unknown"
+        elif not (node.exp.is_nonnegative or node.base.is_positive):
+            yield node.base, "pole"
+    elif isinstance(node, (sp.tan, sp.sec)):
+        yield sp.cos(node.args[0]), "pole"
+    elif isinstance(node, (sp.cot, sp.csc)):
+        yield sp.sin(node.args[0]), "pole"
+    elif isinstance(node, (sp.gamma, sp.loggamma, sp.polygamma)):
+        if not node.args[-1].is_positive:
+            yield node, "unknown"
+    elif isinstance(node, (sp.besselj, sp.besseli)):
+        if not (node.order.is_integer and node.order.is_number):
+            yield node, "unknown"
+    elif not isinstance(node, (sp.Add, sp.Mul, *_CONTINUOUS)):
+        yield node, "unknown"
+    for part in parts:
+        yield from suspects(part)
+
+
+def _relations(condition):
+    """The relations that a condition is made of; ``None`` stands for anything else."""
+    if isinstance(condition, sp.core.relational.Relational):
+        yield condition
+    elif isinstance(condition, BooleanFunction):
+        for part in condition.args:
+            yield from _relations(part)
+    elif condition not in (sp.true, sp.false):
+        yield None
+
+
+def _roots(rule: str, surface: sp.Expr, x: sp.Symbol, each: Law, theta: sp.Symbol) -> list[sp.Expr]:
+    """Where the surface crosses zero inside the support of x."""
+    try:
+        roots = _members(sp.solveset(surface, x, domain=sp.S.Reals))
+    except (NotImplementedError, ValueError, TypeError):
+        roots = None
+    if roots is None:
+        raise UnsoundEstimator(
+            f"{rule}: cannot find where {surface} crosses zero, so a jump there cannot be excluded. "
+            f'If there is none, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: '
+            + _instead(rule, surface, theta)
+        )
+    if each.is_abstract:
+        return roots
+    hull = sp.Interval(each.support.inf, each.support.sup)
+    hull = hull if each.is_discrete else hull.interior
+    return [root for root in roots if hull.contains(root) != False]  # noqa: E712 (SymPy's three values)
+
+
+def _members(roots: sp.Set) -> list[sp.Expr] | None:
+    """The roots, with a general member of each infinite family; ``None`` where they are not given explicitly."""
+    if roots is sp.S.EmptySet or isinstance(roots, sp.FiniteSet):
+        return list(roots)
+    if isinstance(roots, sp.Union):
+        parts = [_members(part) for part in roots.args]
+        return None if None in parts else sum(parts, [])
+    if isinstance(roots, sp.Intersection) and sp.S.Reals in roots.args and len(roots.args) == 2:
+        # SymPy keeps "∩ Reals" for symbolic roots; a complex one does no harm.
+        return _members(next(part for part in roots.args if part != sp.S.Reals))
+    if isinstance(roots, sp.ConditionSet) and isinstance(roots.base_set, sp.FiniteSet):
+        return list(roots.base_set)
+    if isinstance(roots, sp.ImageSet) and roots.base_sets == (sp.S.Integers,):
+        # Two concrete members as well, because SymPy's arithmetic with a general one has
+        # a defect: it takes tan(2πm + π/2 + t) for tan(t).
+        return [roots.lamda(m) for m in (sp.Integer(0), sp.Integer(1), sp.Dummy("m", integer=True))]
+    return None
+
+
+def one_sided_limit(F: sp.Expr, x: sp.Symbol, root: sp.Expr, direction: int) -> sp.Expr | None:
+    """The one-sided limit of F at the root; ``None`` where it cannot be found.
+
+    Every function that jumps is first replaced by its value just beside the root, which
+    the sign of the leading term in t decides. SymPy's own limits of Heaviside and floor
+    are not reliable enough to rest a proof of continuity on.
+    """
+    t = sp.Dummy("t", positive=True)
+    near = F.subs(x, root + direction * t)
+    try:
+        near = near.replace(
+            lambda e: isinstance(e, (*_JUMPS, sp.Abs, sp.core.relational.Relational)), lambda e: _beside(e, t)
+        )
+        value = _limit(near, t)
+    except (_Undecided, NotImplementedError, ValueError, TypeError, AttributeError):
+        return None
+    undecided = (sp.Limit, sp.AccumBounds, sp.nan, *_JUMPS, sp.core.relational.Relational)
+    # 0**a is 0, 1 or infinite, as a is positive, zero or negative.
+    zero_power = any(power.base == 0 for power in value.atoms(sp.Pow))
+    return None if value.has(*undecided, t) or zero_power else value
+
+
+class _Undecided(Exception):
+    pass
+
+
+def _limit(a: sp.Expr, t: sp.Symbol) -> sp.Expr:
+    """a(0+), where a is built from functions that do not jump.
+
+    A wave whose phase runs off to infinity, such as x*sin(1/x), has no bounded variation
+    even where it has a limit: a function of an infinite argument must be monotone.
+    """
+    for node in a.atoms(sp.Function):
+        if node.has(t) and not isinstance(node, (*_MONOTONE, sp.log)):
+            if not all(_limit(part, t).is_finite for part in node.args if part.has(t)):
+                raise _Undecided
+    value = a.subs(t, 0)
+    if value.has(sp.nan, sp.zoo, sp.oo, -sp.oo, sp.AccumBounds):
+        value = sp.limit(a, t, 0, "+")
+    return value
+
+
+def _sign_beside(a: sp.Expr, t: sp.Symbol) -> int:
+    """The sign of a(t) for small t > 0."""
+    a = sp.expand(a)
+    if a == 0:
+        return 0
+    lead = sp.expand(a.as_leading_term(t)) if a.has(t) else a
+    if lead.is_positive:
+        return 1
+    if lead.is_negative:
+        return -1
+    raise _Undecided
+
+
+def _beside(node: sp.Expr, t: sp.Symbol) -> sp.Expr:
+    """A function's value just beside the root, where it does not jump."""
+    if isinstance(node, sp.core.relational.Relational):
+        sign = _sign_beside(node.lhs - node.rhs, t)
+        return sp.sympify(bool(node.func(sign, 0)))
+    a = node.args[0]
+    if isinstance(node, sp.Abs):
+        try:
+            return _sign_beside(a, t) * a
+        except _Undecided:  # continuous all the same
+            return node
+    if isinstance(node, (sp.Heaviside, sp.sign)):
+        return node.func(sp.Integer(_sign_beside(a, t)))
+    if isinstance(node, sp.ceiling):
+        return -_beside(sp.floor(-a, evaluate=False), t)
+    at_root = sp.expand(_limit(a, t))
+    if not at_root.is_integer:
+        if at_root.is_integer is None or not at_root.is_finite:
+            raise _Undecided
+        return sp.floor(at_root)
+    return at_root if _sign_beside(a - at_root, t) >= 0 else at_root - 1
+
+
+def _refuse_jump(rule: str, F: sp.Expr, x: sp.Symbol, root: sp.Expr, theta: sp.Symbol) -> None:
+    where = f"{x} = {root}".replace("_m", "m") + (", m a whole number" if root.has(sp.Dummy) else "")
+    instead = _instead(rule, root, theta)
+    right, left = one_sided_limit(F, x, root, 1), one_sided_limit(F, x, root, -1)
+    if right is None or left is None:
+        raise UnsoundEstimator(
+            f"{rule}: the integrand may jump at {where}, and whether it does cannot be decided. "
+            f'If it does not, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: {instead}'
+        )
+    if right.has(sp.zoo, sp.oo, -sp.oo) or left.has(sp.zoo, sp.oo, -sp.oo):
+        raise UnsoundEstimator(f"{rule}: the integrand has a pole at {where}. {instead}")
+    jump = sp.simplify(right - left)
+    if jump != 0:
+        raise UnsoundEstimator(
+            f"{rule}: the integrand jumps by {str(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by draw, "
+            f"misses the jump. {instead}"
+        )

@@ -1,0 +1,71 @@
+"""Edges of a support that move, and what a moving edge carries."""
+
+from __future__ import annotations
+
+import sympy as sp
+from sympy.stats.frv_types import BinomialDistribution
+from sympy.stats.rv import RandomSymbol
+
+from gradlib.core.errors import UnsoundEstimator
+from gradlib.core.expectation import Expectation
+from gradlib.core.law import Law
+from gradlib.sound.jumps import elementary, one_sided_limit, suspects
+
+
+def require_continuum(J: Expectation, theta: sp.Symbol) -> None:
+    counts = [each.parameters[0] for each in J.laws if isinstance(each.distribution, BinomialDistribution)]
+    if theta.is_integer or any(sp.sympify(n).has(theta) for n in counts):
+        raise UnsoundEstimator(
+            f"{theta} is a whole number: there is no derivative with respect to it. "
+            "Compare two expectations, E at n + 1 minus E at n, instead"
+        )
+
+
+def require_fixed_support(F: sp.Expr, each: Law, theta: sp.Symbol) -> None:
+    r"""The score function misses the boundary term :math:`F p \,\partial_\theta e` of a moving edge e."""
+    if each.is_finite:
+        if each.family is None and any(value.has(theta) for value in each.table):
+            raise UnsoundEstimator(
+                f"score_function: a value that {each.variable} takes depends on {theta}, so the support moves. "
+                "Put that value into the integrand instead"
+            )
+        return
+    if not isinstance(each.support, sp.Interval):
+        return
+    for edge, inwards in ((each.support.inf, 1), (each.support.sup, -1)):
+        if edge.has(theta):
+            term = one_sided_limit(elementary(F * each.density), each.symbol, edge, inwards)
+            if term is None or sp.simplify(term) != 0:
+                missing = "" if term is None else f", so it would miss the boundary term with F*p = {sp.simplify(term)}"
+                raise UnsoundEstimator(
+                    f"score_function: the support of {each.variable} ~ {each.name} ends at {edge}, which moves with {theta}"
+                    f"{missing}. Use pathwise, or write {each.variable} through a variable whose support is fixed"
+                )
+
+
+def missing_part(p: sp.Set, q: sp.Set, y: RandomSymbol) -> list[sp.Basic]:
+    """What y must satisfy to lie in p, given that it lies in q, which covers p."""
+    if p == q:
+        return []
+    if isinstance(p, sp.FiniteSet):
+        return [sp.Or(*(sp.Eq(y, value) for value in p))]
+    lower = [] if p.inf == q.inf else [y >= p.inf]
+    return lower + ([] if p.sup == q.sup else [y <= p.sup])
+
+
+def require_inner_value(F: sp.Expr, each: Law, i: int) -> None:
+    """A moving edge is itself a draw: F there must be its limit from inside, and not a value that has probability 0."""
+    x, edge, F = each.symbol, each.parameters[i], elementary(F)
+
+    def on_edge(surface: sp.Expr) -> bool:
+        there = sp.simplify(surface.subs(x, edge))
+        whole = there.atoms(sp.Dummy)  # the surface of floor(a) is a − m with a general whole number m
+        return there == 0 or bool(whole) and there.xreplace(dict.fromkeys(whole, sp.S.Zero)).is_integer is True
+
+    if any(surface.has(x) and on_edge(surface) for surface, _ in suspects(F)):
+        inside = one_sided_limit(F, x, edge, (1, -1)[i])
+        if inside is None or sp.simplify(inside - F.subs(x, edge)) != 0:
+            raise UnsoundEstimator(
+                f"measure_valued: the integrand may jump at {x} = {edge}, an edge of the support that is itself one of the two draws. "
+                "Give it there its limit from inside, or use pathwise"
+            )

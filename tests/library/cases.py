@@ -1,0 +1,114 @@
+"""One random variable of each family, with values for its parameters: what the matrix of tests runs over."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+import sympy.stats as st
+
+import gradlib as gl
+from gradlib.core.families import FAMILIES
+from gradlib.engine.integrand import _path
+from gradlib.engine.sampling import Source
+
+mu, lo = sp.symbols("mu lo", real=True)
+sigma, k, b, hi = sp.symbols("sigma k b hi", positive=True)
+p, q = sp.symbols("p q", positive=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    variable: sp.Expr
+    at: dict
+    scored: tuple = ()  # parameters that do not move the support
+    moments: float = float("inf")  # E|x|^m is finite for m below this
+    exponential: bool = False  # E exp(x/4) and its square are finite
+
+    @property
+    def law(self):
+        return gl.Expectation(self.variable).laws[0]
+
+    @property
+    def parameters(self):
+        return list(self.at)
+
+
+def case(variable, at, scored=None, **facts):
+    return Case(variable, at, tuple(at if scored is None else scored), **facts)
+
+
+CASES = {
+    "Normal": case(st.Normal("X", mu, sigma), {mu: 0.3, sigma: 1.2}, exponential=True),
+    "LogNormal": case(st.LogNormal("X", mu, sigma), {mu: 0.3, sigma: 0.4}),
+    "Exponential": case(st.Exponential("X", sigma), {sigma: 1.2}, exponential=True),
+    "Laplace": case(st.Laplace("X", mu, sigma), {mu: 0.3, sigma: 1.2}, exponential=True),
+    "Logistic": case(st.Logistic("X", mu, sigma), {mu: 0.3, sigma: 1.2}, exponential=True),
+    "Gumbel": case(st.Gumbel("X", sigma, mu), {sigma: 1.2, mu: 0.3}, exponential=True),
+    "Weibull": case(st.Weibull("X", sigma, k), {sigma: 1.2, k: 2.5}, exponential=True),
+    "Gamma": case(st.Gamma("X", k, sigma), {k: 2.5, sigma: 1.2}, exponential=True),
+    "Beta": case(st.Beta("X", k, b), {k: 2.5, b: 1.7}, exponential=True),
+    "StudentT": case(st.StudentT("X", k), {k: 9.5}, moments=9.5),
+    "Uniform": case(st.Uniform("X", lo, hi), {lo: -0.4, hi: 1.7}, scored=(), exponential=True),
+    "Pareto": case(st.Pareto("X", sigma, k), {sigma: 1.2, k: 9.5}, scored=(k,), moments=9.5),
+    "Rayleigh": case(st.Rayleigh("X", sigma), {sigma: 1.2}, exponential=True),
+    "Maxwell": case(st.Maxwell("X", sigma), {sigma: 1.2}, exponential=True),
+    "Cauchy": case(st.Cauchy("X", mu, sigma), {mu: 0.3, sigma: 1.2}, moments=1),
+    "Poisson": case(st.Poisson("X", sigma), {sigma: 1.7}, exponential=True),
+    "Geometric": case(st.Geometric("X", p), {p: 0.45}, exponential=True),
+    "Bernoulli": case(st.Bernoulli("X", p), {p: 0.3}, exponential=True),
+    "Binomial": case(st.Binomial("X", 5, p), {p: 0.3}, exponential=True),
+    "Table": case(st.FiniteRV("X", {-1: p, sp.Rational(1, 2): q, 3: 1 - p - q}), {p: 0.2, q: 0.5}, exponential=True),
+}
+assert {type(c.law.distribution) for name, c in CASES.items() if name != "Table"} == set(FAMILIES)
+
+CONTINUOUS = {name: c for name, c in CASES.items() if c.law.family and c.law.family.path}
+
+INTEGRANDS = {
+    "polynomial": lambda x: x**2,
+    "cosine": sp.cos,
+    "bounded": lambda x: sp.exp(-(x**2)),
+    "exponential": lambda x: sp.exp(x / 4),
+}
+
+
+def gradient(name: str, integrand: str, rule) -> gl.Expectation:
+    """The gradient in all the parameters that the rule can do."""
+    c = CASES[name]
+    thetas = c.scored if rule is gl.score_function else c.parameters
+    return rule(gl.Expectation(INTEGRANDS[integrand](c.variable)), list(thetas))
+
+
+def finite_second_moment(name: str, integrand: str, rule) -> bool:
+    c = CASES[name]
+    if integrand == "exponential":
+        return c.exponential
+    if name == "Cauchy":  # the path's velocity grows like x, and its second moment diverges
+        return integrand == "bounded" or integrand == "cosine" and rule is gl.score_function
+    return True
+
+
+def draws(name, rng, size):
+    """Draws of a family's variable: the base law's, moved along the path."""
+    law = CASES[name].law
+    numbers = tuple(float(sp.sympify(parameter).subs(CASES[name].at)) for parameter in law.parameters)
+    base = Source.of(law, numbers, CASES[name].at).draw(rng, size)
+    return base if law.family is None or law.family.path is None else _path(type(law.distribution))(base, *numbers)
+
+
+def z_of_variance(G, at, samples=20_000, seeds=20):
+    """n·stderr² against the exact variance, in standard errors: the error of n·stderr² is measured over the seeds."""
+    spreads = np.array([np.asarray(gl.estimate(G, at, samples=samples, rng=seed).stderr) ** 2 * samples for seed in range(seeds)])
+    error = spreads.std(axis=0, ddof=1) / np.sqrt(seeds)
+    difference = spreads.mean(axis=0) - gl.variance(G, at)
+    return np.where(np.abs(difference) < 1e-12, 0.0, difference / np.maximum(error, 1e-300))
+
+
+def numerical(J, t, at, orders=1) -> float:
+    """A derivative of the oracle's J by central differences, extrapolated once (Richardson): error O(h⁴)."""
+
+    def slope(h):
+        high, low = gl.exact(J, {**at, t: at[t] + h}), gl.exact(J, {**at, t: at[t] - h})
+        return (high - low) / (2 * h) if orders == 1 else (high - 2 * gl.exact(J, at) + low) / h**2
+
+    h = 0.005 if orders == 1 else 0.02
+    return (4 * slope(h) - slope(2 * h)) / 3
