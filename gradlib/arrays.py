@@ -14,11 +14,10 @@ import sympy as sp
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.errors import UnsoundEstimator
-from gradlib.core.families import DOMAINS
-from gradlib.core.law import Law, law, named
+from gradlib.core.law import Law
+from gradlib.core.variable import law, named
 from gradlib.engine import implicit
 from gradlib.engine.kernel import SymPyPrinter
-from gradlib.rules.measure_valued import find_split
 
 Arrays = Mapping[sp.Symbol, np.ndarray]
 
@@ -72,35 +71,22 @@ class ArrayLaw:
 
     def draw(self, rng: np.random.Generator, at: Arrays, size: int | tuple[int, ...] = ()) -> np.ndarray:
         """Independent draws, of shape ``size`` followed by the shape of the parameters."""
-        return self.path(self.noise(rng, at, size), at) if self._has_path else self._discrete(rng, at, size)
+        noise = self._draws(rng, at, size)
+        return noise if self.law.base() is None else self.path(noise, at)
 
     def noise(self, rng: np.random.Generator, at: Arrays, size: int | tuple[int, ...] = ()) -> np.ndarray:
         """Draws ε of the base law, for :meth:`path`; keep them to use them twice (common random numbers)."""
         self._require_path()
-        values, shape = self._values(at, size)
-        family, base = self.law.family, self._base_parameters(values)
-        if base:
-            return np.asarray(family.draw(rng, shape, *(np.broadcast_to(b, shape) for b in base)), float)
-        return np.asarray(family.draw(rng, int(np.prod(shape))), float).reshape(shape)
+        return self._draws(rng, at, size)
 
     def path(self, eps: np.ndarray, at: Arrays) -> np.ndarray:
         r""":math:`x = g_\theta(\varepsilon)`."""
         self._require_path()
         return self._call("path", eps, at)[0]
 
-    def _discrete(self, rng: np.random.Generator, at: Arrays, size) -> np.ndarray:
+    def _draws(self, rng: np.random.Generator, at: Arrays, size) -> np.ndarray:
         values, shape = self._values(at, size)
-        if self.law.family:
-            parameters = [np.broadcast_to(p, shape) for p in self._parameter_values(values)]
-            if self.law.name == "Binomial":
-                return rng.binomial(parameters[0].astype(int), parameters[1], shape).astype(float)
-            return np.asarray(self.law.family.draw(rng, shape, *parameters), float)
-        # A table: how many of the cumulated probabilities lie below a uniform number.
-        u, below, index = rng.random(shape), 0.0, np.zeros(shape, int)
-        for probability in self._parameter_values(values)[:-1]:
-            below = below + probability
-            index += u >= below
-        return np.array([float(value) for value in self.law.table])[index]
+        return self.law.draw(rng, shape, self._parameter_values(values))
 
     # --- the density, and what is derived from it ----------------------------------
 
@@ -146,13 +132,9 @@ class ArrayLaw:
 
     # --- inside --------------------------------------------------------------------
 
-    @property
-    def _has_path(self) -> bool:
-        return self.law.family is not None and self.law.family.path is not None
-
     def _require_path(self) -> None:
-        if not self._has_path:
-            raise UnsoundEstimator(f"{self.law.variable} ~ {self.law.name} is discrete and has no path: use score, or sum over its values")
+        if self.law.no_path:
+            raise UnsoundEstimator(self.law.no_path)
 
     def _require_known(self, theta) -> None:
         if theta not in self.parameters:
@@ -170,25 +152,12 @@ class ArrayLaw:
         for symbol, value in zip(self.parameters, values):
             if not np.isfinite(value).all():
                 raise ValueError(f"the values of {symbol} must be finite")
-        self._check(self._parameter_values(values))
+        self.law.check(self._parameter_values(values))
         size = (size,) if isinstance(size, (int, np.integer)) else tuple(size)
         return values, size + np.broadcast_shapes(*(v.shape for v in values))
 
-    def _check(self, parameters: list[np.ndarray]) -> None:
-        if self.law.family is None:
-            if any((np.asarray(p) < 0).any() for p in parameters) or not np.allclose(sum(parameters), 1, atol=1e-9):
-                raise ValueError(f"the probabilities of {self.law.variable} must be non-negative and sum to 1")
-            return
-        for (name, domain), value in zip(self.law.family.parameters, parameters):
-            if not np.all(DOMAINS[domain](np.asarray(value))):
-                raise ValueError(f"{self.law.variable}: the parameter {name} of {self.law.name} must be {domain} in every entry")
-
     def _parameter_values(self, values: list[np.ndarray]) -> list[np.ndarray]:
         return list(_compiled(tuple(map(sp.sympify, self.law.parameters)), self.parameters)(*values))
-
-    def _base_parameters(self, values: list[np.ndarray]) -> list[np.ndarray]:
-        parameters = self._parameter_values(values)
-        return [parameters[i] for i in self.law.family.shape]
 
     def _call(self, what: str, x, at: Arrays) -> list[np.ndarray]:
         values, _ = self._values(at, ())
@@ -208,7 +177,8 @@ def _expressions(each: Law, what: str, parameters: tuple[sp.Symbol, ...]) -> tup
         case "velocity":
             return tuple(sp.sympify(each.velocity(theta)) for theta in parameters)
         case "path":
-            return (each.base()[1](each.symbol),)  # ε goes by the name of x here
+            _, g = each.base() or (None, lambda eps: eps)
+            return (g(each.symbol),)  # ε goes by the name of x here
     raise KeyError(what)
 
 
@@ -216,7 +186,7 @@ def _expressions(each: Law, what: str, parameters: tuple[sp.Symbol, ...]) -> tup
 def _pair(each: Law, theta: sp.Symbol, touched: int, coupled: bool) -> tuple[tuple[tuple[sp.Symbol, sp.Basic], ...], tuple[sp.Expr, ...]]:
     """The noise of a weak derivative as pairs (symbol, law), and (c, x⁺, x⁻) in it. The symbols are the same in every call, or
     nothing would be found compiled."""
-    pair, noise = find_split(each, touched), []
+    pair, noise = each.weak_pair(touched), []
 
     def fresh(laws) -> list[sp.Symbol]:
         symbols = [sp.Dummy(real=True) for _ in laws]

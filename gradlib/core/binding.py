@@ -62,8 +62,6 @@ def bind(J: Expectation, at: Mapping | None, functions: Mapping | None) -> Bindi
     if missing := J.parameters - set(values):
         names = ", ".join(sorted(map(str, missing)))
         raise ValueError(f"no value for {names}: give one in at={{symbol: number}}")
-    if any(each.is_abstract for each in J.laws):
-        raise ValueError("an abstract density has no numbers: give the variable a concrete law")
     laws = J.laws
     figures = []
     for each in laws:
@@ -80,9 +78,10 @@ def _check_impossible_values(laws, figures, values: dict, components) -> None:
     There the score function is not valid: the probability's derivative is missing from it.
     """
     for each, probabilities in zip(laws, figures, strict=True):
-        if not (each.is_finite and 0 in probabilities and each.family is None):
+        if 0 not in probabilities or not each.is_finite:
             continue
-        for value in (k for k, p in zip(each.table, probabilities, strict=True) if p == 0):
+        here = each.at({symbol: sp.Float(number, 30) for symbol, number in values.items()})
+        for value in (k for k, p in here.table.items() if p.is_zero):
             if any(c.subs({**values, each.symbol: value}).has(sp.zoo, sp.oo, sp.nan) for c in components):
                 raise ValueError(
                     f"{each.variable} = {value} has probability 0 here, and the integrand is not finite there: on the edge of "
@@ -115,7 +114,7 @@ def _number(symbol: sp.Symbol, value) -> float:
 
 def _evaluate(expression: sp.Expr, values: dict) -> float:
     number = sp.sympify(expression).xreplace({s: sp.Float(v, 30) for s, v in values.items()}).evalf(20)
-    if not number.is_real:
+    if not number.is_extended_real:
         raise ValueError(f"the distribution's parameter {expression} is {number} here, which is not a real number")
     return float(number)
 

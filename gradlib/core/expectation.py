@@ -17,7 +17,8 @@ from sympy.core.cache import cacheit
 from sympy.printing.str import StrPrinter
 from sympy.stats.rv import RandomSymbol, random_symbols
 
-from gradlib.core.law import Law, law
+from gradlib.core.law import Law
+from gradlib.core.variable import law
 from gradlib.core.notation import latex
 
 
@@ -189,7 +190,7 @@ class Expectation(sp.Expr):
     def sort_key(self, order=None):
         # Random symbols of one name and different laws are alike to SymPy: their terms would come in any order.
         cls, (n, keys), exponent, coefficient = super().sort_key(order)
-        laws = tuple(_plain_law(each, StrPrinter()) for each in self.laws)
+        laws = tuple(each.text(StrPrinter()) for each in self.laws)
         return cls, (n, (*keys, laws)), exponent, coefficient
 
     def _latex(self, printer):
@@ -201,7 +202,7 @@ class Expectation(sp.Expr):
         return rf"\underset{{{under}}}{{\mathbb{{E}}}}" + (body if self.is_vector else rf"\left[{body}\right]")
 
     def _sympystr(self, printer):
-        under = ", ".join(f"{v} ~ {_plain_law(law(v), printer)}" for v in self.variables)
+        under = ", ".join(f"{v} ~ {law(v).text(printer)}" for v in self.variables)
         body = "[" + ", ".join(map(printer._print, self.integrand)) + "]" if self.is_vector else printer._print(self.integrand)
         return f"E[{body}], {under}"
 
@@ -214,15 +215,6 @@ class Expectation(sp.Expr):
 
     def _repr_latex_(self):
         return rf"$\displaystyle {latex(self)}$"
-
-
-def _plain_law(each: Law, printer) -> str:
-    if each.is_abstract:
-        return printer._print(each.density)
-    if each.family:
-        return f"{each.name}({', '.join(map(printer._print, each.parameters))})"
-    table = sorted(each.table.items(), key=lambda entry: sp.default_sort_key(entry[0]))  # SymPy keeps no order of its own
-    return "Table({" + ", ".join(f"{k}: {printer._print(v)}" for k, v in table) + "})"
 
 
 def dependence(J: Expectation, theta: sp.Symbol) -> str:

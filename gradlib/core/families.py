@@ -1,32 +1,39 @@
-r"""What gradlib knows about each family of distributions, as data.
+r"""What gradlib knows about each family of distributions, as data: a family is one row.
 
-A density, its support and its parameters belong to :mod:`sympy.stats`.
-This table adds the three things SymPy does not have:
+A density, its support and its parameters belong to :mod:`sympy.stats`. A row adds what SymPy does not have:
 
-* the domain of every parameter, so that a wrong value is refused before any draw;
-* a *path*: a map :math:`x = g_\theta(\varepsilon)` from a base law with no
-  (or fewer) parameters, from which draws and pathwise derivatives both follow;
-* the name of the base law in NumPy (for drawing) and of the family in SciPy
-  (for the quantiles that tell the oracle where the mass lies).
+* the domain of every parameter, and the conditions between them, so that a wrong value is refused before any draw;
+* a *path*: a map :math:`x = g_\theta(\varepsilon)` from a base law with no (or fewer) parameters, from which
+  draws and pathwise derivatives both follow;
+* how NumPy draws the base law, its quantile, and the frozen SciPy distribution that tells the oracle where the mass lies;
+* the pairs of densities that make up its weak derivatives (:mod:`gradlib.core.weak`).
 
-No score and no path derivative is written here: :class:`Law` derives them.
+No score and no path derivative is written here: :class:`gradlib.core.law.Law` derives them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
+import mpmath as mp
 import numpy as np
-import scipy
+import scipy  # scipy.stats, slow to import, is loaded at its first use
 import sympy as sp
-from sympy.stats import crv_types, drv_types, frv_types
+from sympy.stats import crv_types as continuous
+from sympy.stats import drv_types as discrete
+from sympy.stats import frv_types as finite
+from sympy.stats.crv import SingleContinuousDistribution
 
+from gradlib.core import weak
 from gradlib.core.normals import standard_normal
+from gradlib.core.weak import WeakPair
 
 REAL, POSITIVE, PROBABILITY, COUNT = "real", "positive", "in [0, 1]", "a whole number >= 0"
+EXTENDED = "real or infinite"
 DOMAINS: dict[str, Callable] = {  # on numbers and on arrays
     REAL: np.isfinite,
+    EXTENDED: lambda value: ~np.isnan(value),
     POSITIVE: lambda value: np.isfinite(value) & (value > 0),
     PROBABILITY: lambda value: (value >= 0) & (value <= 1),
     COUNT: lambda value: (value >= 0) & (np.floor(value) == value),
@@ -41,212 +48,271 @@ class Family:
         parameters: name and domain of each distribution argument, in SymPy's order.
         latex: prints the family, given its printed parameters.
         scipy: the frozen SciPy distribution for numeric parameters.
-        draw: ``draw(rng, size, *shape_parameters, out=None)``: draws of the base law, in
-            ``out`` where NumPy offers it.
-        path: ``path(eps, *parameters)``, the map g; ``None`` for a discrete family,
-            which has no path.
-        base: the SymPy law of ``eps``, given the parameters.
-        shape: positions of the parameters that stay in the base law (Gamma's k).
-        quantile: ``quantile(u, *shape_parameters)`` of the base law (of a discrete family
-            itself); ``None`` where NumPy draws by search or rejection.
-        symmetric: whether the base law is symmetric about 0.
+        conditions: what must hold between the parameters: (what to tell, a function of all of them).
+        literals: SymPy's arguments after the parameters; with others the distribution is not of this family.
+        support: the support, given the parameters, where SymPy's ``set`` is not it.
+        density: the density at x, given x and the parameters, where SymPy's is not one formula.
+        values: the values of a finite family, given the parameters; ``None`` if they are not known.
+        path: ``path(eps, *parameters)``, the map g. A continuous family without one is differentiated by its
+            distribution function, which SymPy has to know then (``_cdf``).
+        base: the SymPy law of ``eps``, given the parameters: a family of this table. A parameter that no map can
+            remove (Gamma's k) stands in it.
+        draw: ``draw(rng, size, *parameters, out=None)`` of a family that is its own base (with the parameters that
+            stand in it), or has none; in ``out`` where NumPy offers it. Without it draws come from the quantile.
+        quantile: ``quantile(u, *parameters)`` of the same; ``None`` where NumPy draws by search or rejection.
+        symmetric: whether this law, as a base, is symmetric about 0.
+        cdf: in mpmath, for the oracle: the distribution function, of a family that is its own base and has parameters.
+        survival: its complement, where 1 − cdf loses digits on the right.
+        weak: position of a parameter ↦ its weak derivative, given all parameters.
     """
 
     parameters: tuple[tuple[str, str], ...]
     latex: Callable[..., str]
     scipy: Callable
-    draw: Callable
+    conditions: tuple[tuple[str, Callable], ...] = ()
+    literals: tuple = ()
+    support: Callable[..., sp.Set] | None = None
+    density: Callable[..., sp.Expr] | None = None
+    values: Callable | None = None
     path: Callable | None = None
     base: Callable | None = None
-    shape: tuple[int, ...] = ()
+    draw: Callable | None = None
     quantile: Callable | None = None
     symmetric: bool = False
+    cdf: Callable | None = None
+    survival: Callable | None = None
+    weak: Mapping[int, Callable[..., WeakPair]] = field(default_factory=dict)
 
 
 def _named(name: str) -> Callable[..., str]:
     return lambda *parameters: rf"\operatorname{{{name}}}\left({', '.join(parameters)}\right)"
 
 
-_C = crv_types
-FAMILIES: dict[type, Family] = {
-    _C.NormalDistribution: Family(
-        (("mean", REAL), ("std", POSITIVE)),
-        lambda m, s: rf"\mathcal{{N}}\left({m}, {_squared(s)}\right)",
-        lambda *parameters: scipy.stats.norm(*parameters),
-        standard_normal,
-        lambda e, m, s: m + s * e,
-        lambda m, s: _C.NormalDistribution(0, 1),
-        quantile=lambda u: scipy.special.ndtri(u),
-        symmetric=True,
-    ),
-    _C.LogNormalDistribution: Family(
-        (("mean", REAL), ("std", POSITIVE)),
-        lambda m, s: rf"\operatorname{{LogNormal}}\left({m}, {_squared(s)}\right)",
-        lambda m, s: scipy.stats.lognorm(s, scale=np.exp(m)),
-        standard_normal,
-        lambda e, m, s: sp.exp(m + s * e),
-        lambda m, s: _C.NormalDistribution(0, 1),
-        quantile=lambda u: scipy.special.ndtri(u),
-        symmetric=True,
-    ),
-    _C.ExponentialDistribution: Family(
-        (("rate", POSITIVE),),
-        _named("Exponential"),
-        lambda r: scipy.stats.expon(scale=1 / r),
-        lambda rng, size, out=None: rng.standard_exponential(size, out=out),
-        lambda e, r: e / r,
-        lambda r: _C.ExponentialDistribution(1),
-        quantile=lambda u: -np.log1p(-u),
-    ),
-    _C.LaplaceDistribution: Family(
-        (("mu", REAL), ("b", POSITIVE)),
-        _named("Laplace"),
-        lambda *parameters: scipy.stats.laplace(*parameters),
-        lambda rng, size, out=None: rng.laplace(size=size),
-        lambda e, m, b: m + b * e,
-        lambda m, b: _C.LaplaceDistribution(0, 1),
-        quantile=lambda u: np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))),
-        symmetric=True,
-    ),
-    _C.LogisticDistribution: Family(
-        (("mu", REAL), ("s", POSITIVE)),
-        _named("Logistic"),
-        lambda *parameters: scipy.stats.logistic(*parameters),
-        lambda rng, size, out=None: rng.logistic(size=size),
-        lambda e, m, s: m + s * e,
-        lambda m, s: _C.LogisticDistribution(0, 1),
-        quantile=lambda u: np.log(u / (1 - u)),
-        symmetric=True,
-    ),
-    _C.GumbelDistribution: Family(
-        # SymPy's third argument, `minimum`, chooses the mirrored law and is no parameter.
-        (("beta", POSITIVE), ("mu", REAL)),
-        _named("Gumbel"),
-        lambda b, m: scipy.stats.gumbel_r(m, b),
-        lambda rng, size, out=None: rng.gumbel(size=size),
-        lambda e, b, m: m + b * e,
-        lambda b, m: _C.GumbelDistribution(1, 0, False),
-        quantile=lambda u: -np.log(-np.log(u)),
-    ),
-    _C.WeibullDistribution: Family(
-        (("alpha", POSITIVE), ("beta", POSITIVE)),
-        _named("Weibull"),
-        lambda a, b: scipy.stats.weibull_min(b, scale=a),
-        lambda rng, size, out=None: rng.standard_exponential(size, out=out),
-        lambda e, a, b: a * e ** (1 / b),
-        lambda a, b: _C.ExponentialDistribution(1),
-        quantile=lambda u: -np.log1p(-u),
-    ),
-    _C.GammaDistribution: Family(
-        (("k", POSITIVE), ("theta", POSITIVE)),
-        _named("Gamma"),
-        lambda k, t: scipy.stats.gamma(k, scale=t),
-        lambda rng, size, k, out=None: rng.standard_gamma(k, size, out=out),
-        lambda e, k, t: t * e,
-        lambda k, t: _C.GammaDistribution(k, 1),
-        shape=(0,),
-        quantile=lambda u, k: scipy.special.gammaincinv(k, u),
-    ),
-    _C.BetaDistribution: Family(
-        (("alpha", POSITIVE), ("beta", POSITIVE)),
-        _named("Beta"),
-        lambda *parameters: scipy.stats.beta(*parameters),
-        lambda rng, size, a, b, out=None: rng.beta(a, b, size),
-        lambda e, a, b: e,
-        lambda a, b: _C.BetaDistribution(a, b),
-        shape=(0, 1),
-        quantile=lambda u, a, b: scipy.special.betaincinv(a, b, u),
-    ),
-    _C.StudentTDistribution: Family(
-        (("nu", POSITIVE),),
-        _named("Student"),
-        lambda *parameters: scipy.stats.t(*parameters),
-        lambda rng, size, nu, out=None: rng.standard_t(nu, size),
-        lambda e, nu: e,
-        lambda nu: _C.StudentTDistribution(nu),
-        shape=(0,),
-        quantile=lambda u, nu: scipy.special.stdtrit(nu, u),
-        symmetric=True,
-    ),
-    _C.UniformDistribution: Family(
-        (("left", REAL), ("right", REAL)),
-        _named("Uniform"),
-        lambda a, b: scipy.stats.uniform(a, b - a),
-        lambda rng, size, out=None: rng.random(size, out=out),
-        lambda e, a, b: a + (b - a) * e,
-        lambda a, b: _C.UniformDistribution(0, 1),
-        quantile=lambda u: u,
-    ),
-    _C.ParetoDistribution: Family(
-        (("xm", POSITIVE), ("alpha", POSITIVE)),
-        _named("Pareto"),
-        lambda m, a: scipy.stats.pareto(a, scale=m),
-        lambda rng, size, out=None: rng.standard_exponential(size, out=out),
-        lambda e, m, a: m * sp.exp(e / a),
-        lambda m, a: _C.ExponentialDistribution(1),
-        quantile=lambda u: -np.log1p(-u),
-    ),
-    _C.RayleighDistribution: Family(
-        (("sigma", POSITIVE),),
-        _named("Rayleigh"),
-        lambda s: scipy.stats.rayleigh(scale=s),
-        lambda rng, size, out=None: rng.rayleigh(size=size),
-        lambda e, s: s * e,
-        lambda s: _C.RayleighDistribution(1),
-        quantile=lambda u: np.sqrt(-2 * np.log1p(-u)),
-    ),
-    _C.MaxwellDistribution: Family(
-        (("a", POSITIVE),),
-        _named("Maxwell"),
-        lambda a: scipy.stats.maxwell(scale=a),
-        lambda rng, size, out=None: np.sqrt(rng.chisquare(3, size)),
-        lambda e, a: a * e,
-        lambda a: _C.MaxwellDistribution(1),
-        quantile=lambda u: np.sqrt(2 * scipy.special.gammaincinv(1.5, u)),
-    ),
-    _C.CauchyDistribution: Family(
-        (("x0", REAL), ("gamma", POSITIVE)),
-        _named("Cauchy"),
-        lambda *parameters: scipy.stats.cauchy(*parameters),
-        lambda rng, size, out=None: rng.standard_cauchy(size),
-        lambda e, m, s: m + s * e,
-        lambda m, s: _C.CauchyDistribution(0, 1),
-        quantile=lambda u: np.where(u < 0.5, -1 / np.tan(np.pi * u), 1 / np.tan(np.pi * (1 - u))),
-        symmetric=True,
-    ),
-    drv_types.PoissonDistribution: Family(
-        (("lambda", POSITIVE),),
-        _named("Poisson"),
-        lambda *parameters: scipy.stats.poisson(*parameters),
-        lambda rng, size, rate, out=None: rng.poisson(rate, size),
-    ),
-    drv_types.GeometricDistribution: Family(
-        (("p", PROBABILITY),),
-        _named("Geometric"),
-        lambda *parameters: scipy.stats.geom(*parameters),
-        lambda rng, size, p, out=None: rng.geometric(p, size),
-    ),
-    frv_types.BernoulliDistribution: Family(
-        (("p", PROBABILITY),),
-        _named("Bernoulli"),
-        lambda *parameters: scipy.stats.bernoulli(*parameters),
-        lambda rng, size, p, out=None: rng.random(size) < p,
-        quantile=lambda u, p: u < p,
-    ),
-    frv_types.BinomialDistribution: Family(
-        (("n", COUNT), ("p", PROBABILITY)),
-        _named("Binomial"),
-        lambda *parameters: scipy.stats.binom(*parameters),
-        lambda rng, size, n, p, out=None: rng.binomial(int(n), p, size),
-    ),
-}
-
-
 def _squared(latex: str) -> str:
     """σ ↦ σ², since the book prints a Gaussian by its variance and SymPy takes σ."""
     if latex == "1":
         return "1"
-    return f"{latex}^{{2}}" if latex.isalnum() or latex.startswith("\\") and latex[1:].isalpha() else rf"\left({latex}\right)^{{2}}"
+    simple = latex.isalnum() or latex.startswith("\\") and latex[1:].isalpha()
+    return f"{latex}^{{2}}" if simple else rf"\left({latex}\right)^{{2}}"
 
 
-BY_NAME = {cls.__name__.removesuffix("Distribution"): cls for cls in FAMILIES}
+class TruncatedNormalDistribution(SingleContinuousDistribution):
+    r"""A Normal variable, given that it lies between two edges, of which one may be infinite. SymPy has none.
+
+    .. math:: p(x) = \frac{\varphi((x - \mu)/\sigma)}{\sigma\,(\Phi((b - \mu)/\sigma) - \Phi((a - \mu)/\sigma))},
+              \qquad a \le x \le b
+    """
+
+    _argnames = ("mean", "std", "left", "right")
+
+    @property
+    def set(self):
+        return sp.Interval(self.left, self.right)
+
+    def _below(self, x):
+        r""":math:`2 \Phi((x - \mu)/\sigma) - 1`."""
+        return sp.erf((x - self.mean) / (sp.sqrt(2) * self.std)) if x.is_infinite is not True else sp.sign(x)
+
+    def pdf(self, x):
+        bell = sp.exp(-((x - self.mean) ** 2) / (2 * self.std**2)) / (self.std * sp.sqrt(2 * sp.pi))
+        return 2 * bell / (self._below(self.right) - self._below(self.left))
+
+    def _cdf(self, x):
+        return (self._below(x) - self._below(self.left)) / (self._below(self.right) - self._below(self.left))
+
+
+FAMILIES: dict[type, Family] = {
+    # --- bases: NumPy draws them ---------------------------------------------------------
+    continuous.NormalDistribution: Family(
+        parameters=(("mean", REAL), ("std", POSITIVE)),
+        latex=lambda m, s: rf"\mathcal{{N}}\left({m}, {_squared(s)}\right)",
+        scipy=lambda *parameters: scipy.stats.norm(*parameters),
+        path=lambda e, m, s: m + s * e,
+        base=lambda m, s: continuous.NormalDistribution(0, 1),
+        draw=standard_normal,
+        quantile=lambda u: scipy.special.ndtri(u),
+        symmetric=True,
+        weak=weak.normal(lambda z: z),
+    ),
+    continuous.ExponentialDistribution: Family(
+        parameters=(("rate", POSITIVE),),
+        latex=_named("Exponential"),
+        scipy=lambda r: scipy.stats.expon(scale=1 / r),
+        path=lambda e, r: e / r,
+        base=lambda r: continuous.ExponentialDistribution(1),
+        draw=lambda rng, size, out=None: rng.standard_exponential(size, out=out),
+        quantile=lambda u: -np.log1p(-u),
+        weak={0: weak.exponential_rate},
+    ),
+    continuous.LaplaceDistribution: Family(
+        parameters=(("mu", REAL), ("b", POSITIVE)),
+        latex=_named("Laplace"),
+        scipy=lambda *parameters: scipy.stats.laplace(*parameters),
+        path=lambda e, m, b: m + b * e,
+        base=lambda m, b: continuous.LaplaceDistribution(0, 1),
+        draw=lambda rng, size, out=None: rng.laplace(size=size),
+        quantile=lambda u: np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))),
+        symmetric=True,
+        weak={0: weak.laplace_mean, 1: weak.laplace_scale},
+    ),
+    continuous.LogisticDistribution: Family(
+        parameters=(("mu", REAL), ("s", POSITIVE)),
+        latex=_named("Logistic"),
+        scipy=lambda *parameters: scipy.stats.logistic(*parameters),
+        path=lambda e, m, s: m + s * e,
+        base=lambda m, s: continuous.LogisticDistribution(0, 1),
+        draw=lambda rng, size, out=None: rng.logistic(size=size),
+        quantile=lambda u: np.log(u / (1 - u)),
+        symmetric=True,
+    ),
+    continuous.GumbelDistribution: Family(
+        parameters=(("beta", POSITIVE), ("mu", REAL)),
+        literals=(sp.false,),  # SymPy's `minimum` chooses the mirrored law
+        latex=_named("Gumbel"),
+        scipy=lambda b, m: scipy.stats.gumbel_r(m, b),
+        path=lambda e, b, m: m + b * e,
+        base=lambda b, m: continuous.GumbelDistribution(1, 0, False),
+        draw=lambda rng, size, out=None: rng.gumbel(size=size),
+        quantile=lambda u: -np.log(-np.log(u)),
+    ),
+    continuous.GammaDistribution: Family(
+        parameters=(("k", POSITIVE), ("theta", POSITIVE)),
+        latex=_named("Gamma"),
+        scipy=lambda k, t: scipy.stats.gamma(k, scale=t),
+        path=lambda e, k, t: t * e,
+        base=lambda k, t: continuous.GammaDistribution(k, 1),
+        draw=lambda rng, size, k, out=None: rng.standard_gamma(k, size, out=out),
+        quantile=lambda u, k: scipy.special.gammaincinv(k, u),
+        cdf=lambda x, k, scale: mp.gammainc(k, 0, x / scale, regularized=True),
+        weak={1: weak.gamma_scale},
+    ),
+    continuous.BetaDistribution: Family(
+        parameters=(("alpha", POSITIVE), ("beta", POSITIVE)),
+        latex=_named("Beta"),
+        scipy=lambda *parameters: scipy.stats.beta(*parameters),
+        path=lambda e, a, b: e,
+        base=lambda a, b: continuous.BetaDistribution(a, b),
+        draw=lambda rng, size, a, b, out=None: rng.beta(a, b, size),
+        quantile=lambda u, a, b: scipy.special.betaincinv(a, b, u),
+        cdf=lambda x, a, b: mp.betainc(a, b, 0, x, regularized=True),
+    ),
+    continuous.StudentTDistribution: Family(
+        parameters=(("nu", POSITIVE),),
+        latex=_named("Student"),
+        scipy=lambda *parameters: scipy.stats.t(*parameters),
+        path=lambda e, nu: e,
+        base=lambda nu: continuous.StudentTDistribution(nu),
+        draw=lambda rng, size, nu, out=None: rng.standard_t(nu, size),
+        quantile=lambda u, nu: scipy.special.stdtrit(nu, u),
+        symmetric=True,
+        cdf=lambda x, nu: _student_tail(x, nu) if x <= 0 else 1 - _student_tail(x, nu),
+        survival=lambda x, nu: _student_tail(x, nu) if x > 0 else 1 - _student_tail(x, nu),
+    ),
+    continuous.UniformDistribution: Family(
+        parameters=(("left", REAL), ("right", REAL)),
+        conditions=(("left < right", lambda a, b: a < b),),
+        latex=_named("Uniform"),
+        scipy=lambda a, b: scipy.stats.uniform(a, b - a),
+        path=lambda e, a, b: a + (b - a) * e,
+        base=lambda a, b: continuous.UniformDistribution(0, 1),
+        draw=lambda rng, size, out=None: rng.random(size, out=out),
+        quantile=lambda u: u,
+        weak={0: weak.uniform_left, 1: weak.uniform_right},
+    ),
+    continuous.RayleighDistribution: Family(
+        parameters=(("sigma", POSITIVE),),
+        latex=_named("Rayleigh"),
+        scipy=lambda s: scipy.stats.rayleigh(scale=s),
+        path=lambda e, s: s * e,
+        base=lambda s: continuous.RayleighDistribution(1),
+        draw=lambda rng, size, out=None: rng.rayleigh(size=size),
+        quantile=lambda u: np.sqrt(-2 * np.log1p(-u)),
+        weak={0: weak.rayleigh_scale},
+    ),
+    continuous.MaxwellDistribution: Family(
+        parameters=(("a", POSITIVE),),
+        latex=_named("Maxwell"),
+        scipy=lambda a: scipy.stats.maxwell(scale=a),
+        path=lambda e, a: a * e,
+        base=lambda a: continuous.MaxwellDistribution(1),
+        draw=lambda rng, size, out=None: np.sqrt(rng.chisquare(3, size)),
+        quantile=lambda u: np.sqrt(2 * scipy.special.gammaincinv(1.5, u)),
+    ),
+    continuous.CauchyDistribution: Family(
+        parameters=(("x0", REAL), ("gamma", POSITIVE)),
+        latex=_named("Cauchy"),
+        scipy=lambda *parameters: scipy.stats.cauchy(*parameters),
+        path=lambda e, m, s: m + s * e,
+        base=lambda m, s: continuous.CauchyDistribution(0, 1),
+        draw=lambda rng, size, out=None: rng.standard_cauchy(size),
+        quantile=lambda u: np.where(u < 0.5, -1 / np.tan(np.pi * u), 1 / np.tan(np.pi * (1 - u))),
+        symmetric=True,
+    ),
+    # --- maps of a base ----------------------------------------------------------------------
+    continuous.LogNormalDistribution: Family(
+        parameters=(("mean", REAL), ("std", POSITIVE)),
+        latex=lambda m, s: rf"\operatorname{{LogNormal}}\left({m}, {_squared(s)}\right)",
+        scipy=lambda m, s: scipy.stats.lognorm(s, scale=np.exp(m)),
+        path=lambda e, m, s: sp.exp(m + s * e),
+        base=lambda m, s: continuous.NormalDistribution(0, 1),
+        weak=weak.normal(sp.exp),
+    ),
+    continuous.WeibullDistribution: Family(
+        parameters=(("alpha", POSITIVE), ("beta", POSITIVE)),
+        latex=_named("Weibull"),
+        scipy=lambda a, b: scipy.stats.weibull_min(b, scale=a),
+        path=lambda e, a, b: a * e ** (1 / b),
+        base=lambda a, b: continuous.ExponentialDistribution(1),
+        weak={0: weak.weibull_scale},
+    ),
+    continuous.ParetoDistribution: Family(
+        parameters=(("xm", POSITIVE), ("alpha", POSITIVE)),
+        latex=_named("Pareto"),
+        scipy=lambda m, a: scipy.stats.pareto(a, scale=m),
+        path=lambda e, m, a: m * sp.exp(e / a),
+        base=lambda m, a: continuous.ExponentialDistribution(1),
+    ),
+    # --- discrete ----------------------------------------------------------------------------
+    discrete.PoissonDistribution: Family(
+        parameters=(("lambda", POSITIVE),),
+        latex=_named("Poisson"),
+        scipy=lambda *parameters: scipy.stats.poisson(*parameters),
+        draw=lambda rng, size, rate, out=None: rng.poisson(rate, size),
+        weak={0: weak.poisson_rate},
+    ),
+    discrete.GeometricDistribution: Family(
+        parameters=(("p", PROBABILITY),),
+        conditions=(("p > 0", lambda p: p > 0),),
+        latex=_named("Geometric"),
+        scipy=lambda *parameters: scipy.stats.geom(*parameters),
+        draw=lambda rng, size, p, out=None: rng.geometric(p, size),
+    ),
+    finite.BernoulliDistribution: Family(
+        parameters=(("p", PROBABILITY),),
+        literals=(sp.S.One, sp.S.Zero),  # the values of success and failure
+        latex=_named("Bernoulli"),
+        scipy=lambda *parameters: scipy.stats.bernoulli(*parameters),
+        support=lambda p: sp.FiniteSet(0, 1),
+        density=lambda x, p: p**x * (1 - p) ** (1 - x),
+        values=lambda p: (1, 0),
+        draw=lambda rng, size, p, out=None: rng.random(size) < p,
+        quantile=lambda u, p: u < p,
+        weak={0: weak.bernoulli},
+    ),
+    finite.BinomialDistribution: Family(
+        parameters=(("n", COUNT), ("p", PROBABILITY)),
+        literals=(sp.S.One, sp.S.Zero),
+        latex=_named("Binomial"),
+        scipy=lambda *parameters: scipy.stats.binom(*parameters),
+        support=lambda n, p: sp.Range(0, n + 1) if n.is_Integer else sp.S.Naturals0,
+        density=lambda x, n, p: sp.binomial(n, x) * p**x * (1 - p) ** (n - x),
+        values=lambda n, p: range(int(n) + 1) if n.is_number else None,
+        draw=lambda rng, size, n, p, out=None: rng.binomial(np.asarray(n).astype(int), p, size),
+        weak={1: weak.binomial},
+    ),
+}
+
+
+def _student_tail(x, nu):
+    """The mass of Student's t beyond |x|."""
+    return mp.betainc(nu / 2, mp.mpf(1) / 2, 0, nu / (nu + x * x), regularized=True) / 2

@@ -6,7 +6,7 @@ import sympy as sp
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.expectation import Expectation
-from gradlib.core.law import named
+from gradlib.core.variable import named
 
 
 def copies(J: Expectation, n: int) -> list[dict[sp.Symbol, RandomSymbol]]:

@@ -1,31 +1,36 @@
-"""The distribution of one random variable, and all that can be derived from it."""
+r"""What a law can be asked, whatever its kind.
+
+A :class:`Law` is the distribution of one random variable: its parameters and their joint domain, its support,
+density, score and velocity, its draws and quantiles, its distribution function, its weak derivatives. Where a law
+has none of these it says why. Three kinds answer: :class:`FamilyLaw` (a row of
+:data:`gradlib.core.families.FAMILIES`), :class:`TableLaw` (finitely many values with a probability each) and
+:class:`gradlib.core.density.DensityLaw` (a density in one formula). Nobody outside asks which of them it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 import sympy as sp
 from sympy.core.symbol import Str
-from sympy.stats import drv_types, frv_types
-from sympy.stats.crv import SingleContinuousPSpace
-from sympy.stats.crv_types import ContinuousDistributionHandmade
-from sympy.stats.drv import SingleDiscretePSpace
-from sympy.stats.frv import SingleFiniteDistribution, SingleFinitePSpace
-from sympy.stats.rv import RandomSymbol, random_symbols
+from sympy.stats.drv import SingleDiscreteDistribution
+from sympy.stats.rv import RandomSymbol
 
-from gradlib.core.families import BY_NAME, COUNT, DOMAINS, FAMILIES, Family, POSITIVE, PROBABILITY, REAL, _C
+from gradlib.core.errors import UnsoundEstimator
+from gradlib.core.families import COUNT, DOMAINS, EXTENDED, FAMILIES, POSITIVE, PROBABILITY, REAL, Family
+from gradlib.core.weak import WeakPair
 
 
 class Velocity(sp.Function):
     r"""The path velocity :math:`v_i(x) = -\partial_{\theta_i} P_\theta(x) / p_\theta(x)`.
 
-    An unevaluated node for base laws whose distribution function :math:`P_\theta`
-    has no closed-form derivative in :math:`\theta_i` (Gamma, Beta, Student t).
-    Arguments: ``(family, i, x, *parameters)``; the engine and the oracle each
-    bring their own numerical meaning of it.
+    An unevaluated node for laws whose distribution function :math:`P_\theta` has no closed-form derivative in
+    :math:`\theta_i`: Gamma, Beta, Student t, a density of the user's own. Arguments: ``(family, i, x, *parameters)``,
+    the family by its name or as the text of its density. The engine and the oracle each bring their own numerical
+    meaning of it, under the name ``velocity``.
     """
 
     nargs = None
@@ -52,10 +57,30 @@ class Velocity(sp.Function):
         )
 
     def _latex(self, printer, exp=None):
-        family = FAMILIES[BY_NAME[self.family]]
-        name = printer._print(sp.Symbol(family.parameters[self.index][0]))
+        row = BY_NAME.get(self.family)
+        own = sp.Symbol(FAMILIES[row].parameters[self.index][0]) if row else self.parameters[self.index]
+        name = printer._print(own)
         body = rf"v_{{{name}}}\left({printer._print(self.at)}\right)"
         return body if exp is None else rf"{body}^{{{exp}}}"
+
+    def _sympystr(self, printer) -> str:
+        family = self.family if self.family in BY_NAME else "density"
+        return f"Velocity({', '.join([family, *map(printer._print, self.args[1:])])})"
+
+    def _numpycode(self, printer) -> str:
+        return f"velocity({self.family!r}, {self.index})({', '.join(map(printer._print, self.args[2:]))})"
+
+    _mpmathcode = _numpycode
+
+
+def name_of(distribution) -> str:
+    """The name of a SymPy distribution or of its class: Normal, not NormalDistribution."""
+    cls = distribution if isinstance(distribution, type) else type(distribution)
+    return cls.__name__.removesuffix("Distribution")
+
+
+#: Name ↦ SymPy's class, for every row of the table.
+BY_NAME = {name_of(cls): cls for cls in FAMILIES}
 
 
 @dataclass(frozen=True)
@@ -74,93 +99,83 @@ class Law:
     symbol: sp.Symbol
     distribution: sp.Basic
 
-    # --- what kind of law it is -------------------------------------------------
-
     @property
-    def family(self) -> Family | None:
-        """Its row of the table; ``None`` for a finite table or an abstract density."""
-        return FAMILIES.get(type(self.distribution))
+    def name(self) -> str:
+        return name_of(self.distribution)
 
     @property
     def parameters(self) -> tuple[sp.Expr, ...]:
-        if self.family:
-            return tuple(self.distribution.args[: len(self.family.parameters)])
-        if self.is_finite:
-            return tuple(self.table.values())
+        """What needs a number before anything can be drawn."""
+        raise NotImplementedError
+
+    @property
+    def counts(self) -> tuple[sp.Expr, ...]:
+        """The parameters that are whole numbers: there is no derivative with respect to them."""
         return ()
 
     @property
-    def is_finite(self) -> bool:
-        return isinstance(self.distribution, SingleFiniteDistribution)
+    def free_symbols(self) -> set[sp.Symbol]:
+        """The parameters' symbols."""
+        return set().union(*(sp.sympify(p).free_symbols for p in self.parameters))
 
-    @property
-    def is_discrete(self) -> bool:
-        return self.is_finite or isinstance(self.distribution, drv_types.SingleDiscreteDistribution)
-
-    @property
-    def is_abstract(self) -> bool:
-        """True for ``ContinuousRV(x, p(x, theta))`` with p an undefined function."""
-        return isinstance(self.distribution, ContinuousDistributionHandmade)
-
-    @property
-    def table(self) -> dict[sp.Expr, sp.Expr]:
-        """value ↦ probability, for a finite law (a Binomial needs a numeric n)."""
-        if isinstance(self.distribution, frv_types.BinomialDistribution) and not self.distribution.args[0].is_Integer:
-            raise ValueError(
-                f"Binomial with the symbolic n = {self.distribution.args[0]} has no finite table; give n a number"
-            )
-        return {sp.sympify(k): sp.sympify(v) for k, v in dict(self.distribution.dict).items()}
+    # --- where it lies ----------------------------------------------------------------------
 
     @property
     def support(self) -> sp.Set:
-        if isinstance(self.distribution, frv_types.BinomialDistribution):
-            return sp.Range(0, self.distribution.args[0] + 1) if self.distribution.args[0].is_Integer else sp.S.Naturals0
-        if self.is_finite:
-            return sp.FiniteSet(*self.table)
-        return self.distribution.set
+        raise NotImplementedError
 
     @property
-    def free_symbols(self) -> set[sp.Symbol]:
-        """The parameters' symbols (a finite table's values included)."""
-        if self.is_abstract:
-            return self.density.free_symbols - {self.symbol}
-        symbols = set().union(*(sp.sympify(p).free_symbols for p in self.parameters), set())
-        if self.is_finite and not self.family:
-            symbols |= set().union(*(k.free_symbols for k in self.table), set())
-        return symbols
+    def signed(self) -> sp.Symbol:
+        """:attr:`symbol`, with the sign that the support gives it."""
+        if self.support.inf.is_nonnegative is not True:
+            return self.symbol
+        sign = {"nonnegative": True} if self.is_discrete else {"positive": True}
+        return sp.Symbol(self.symbol.name, real=True, **sign)
 
-    # --- derived from the density -----------------------------------------------
+    def may_be(self, value: sp.Expr) -> bool:
+        """Whether the variable can be there, as far as SymPy knows; the ends of an interval do not count."""
+        hull = sp.Interval(self.support.inf, self.support.sup)
+        return (hull if self.is_discrete else hull.interior).contains(value) != False  # noqa: E712 (three values)
+
+    @property
+    def is_discrete(self) -> bool:
+        return isinstance(self.distribution, SingleDiscreteDistribution)
+
+    is_finite = False  # whether it takes finitely many values: then it has a table
+
+    @property
+    def table(self) -> dict[sp.Expr, sp.Expr]:
+        """value ↦ probability of a finite law.
+
+        Raises:
+            ValueError: if there are infinitely many values, or a symbolic number of them.
+        """
+        raise ValueError(f"{self.variable} ~ {self.name} takes infinitely many values: it cannot be summed over")
+
+    @property
+    def is_abstract(self) -> bool:
+        """Whether its density is an undefined function, which has no numbers."""
+        return False
+
+    # --- the density, and what follows from it ----------------------------------------------
 
     @property
     def density(self) -> sp.Expr:
         """p_θ(x) at :attr:`symbol`, as it is inside the support."""
-        x = self.symbol
-        if self.is_finite and not self.family:
-            return _interpolate(self.table, x)
-        if isinstance(self.distribution, frv_types.BernoulliDistribution):
-            p = self.parameters[0]
-            return p**x * (1 - p) ** (1 - x)
-        if isinstance(self.distribution, frv_types.BinomialDistribution):
-            n, p = self.parameters
-            return sp.binomial(n, x) * p**x * (1 - p) ** (n - x)
-        if self.is_abstract:
-            return self.distribution.args[0](x)
-        return _inside_support(self.distribution.pdf(x))
+        raise NotImplementedError
 
     @property
     def log_density(self) -> sp.Expr:
-        if self.is_finite and not self.family:
-            return _interpolate({k: sp.log(v) for k, v in self.table.items()}, self.symbol)
         return sp.expand_log(sp.log(self.density), force=True)
 
     def score(self, theta: sp.Symbol) -> sp.Expr:
         r""":math:`\partial_\theta \log p_\theta(x)`, derived from the density."""
-        if self.is_abstract:
-            return sp.Derivative(sp.log(self.density), theta) if self.density.has(theta) else sp.S.Zero
-        if self.is_finite and not self.family:
-            return _interpolate({k: sp.diff(sp.log(v), theta) for k, v in self.table.items()}, self.symbol)
-        x, formal, scores = formal_scores(type(self.distribution), self.distribution.args[len(self.parameters) :])
-        return _chain(self, theta, x, formal, scores)
+        raise NotImplementedError
+
+    @property
+    def no_path(self) -> str | None:
+        """Why draws do not move smoothly with the parameters; ``None`` where they do."""
+        raise NotImplementedError
 
     def velocity(self, theta: sp.Symbol) -> sp.Expr:
         r"""The path velocity :math:`v_\theta(x) = \partial_\theta g_\theta(\varepsilon)` at :math:`\varepsilon = g_\theta^{-1}(x)`.
@@ -168,90 +183,412 @@ class Law:
         It is also :math:`-\partial_\theta P_\theta(x) / p_\theta(x)`, which is how it is
         defined where :math:`g_\theta` has no closed form.
         """
-        if self.family is None or self.family.path is None:
-            raise ValueError(f"{self.variable} has no path")
-        x, formal, velocities = _formal_velocities(type(self.distribution))
-        return _chain(self, theta, x, formal, velocities)
+        raise ValueError(self.no_path)
 
-    def base(self) -> tuple[sp.Basic, Callable[[sp.Expr], sp.Expr]]:
-        """The base law of ε (a SymPy distribution) and the map g."""
-        family = self.family
-        return family.base(*self.parameters), lambda eps: family.path(eps, *self.parameters)
+    def base(self) -> tuple[sp.Basic, Callable[[sp.Expr], sp.Expr]] | None:
+        """The base law of ε (a SymPy distribution) and the map g; ``None`` where draws are those of the law itself."""
+        return None
 
-    # --- numbers ------------------------------------------------------------------
+    def weak_pair(self, i: int) -> WeakPair:
+        """The weak derivative in the i-th parameter.
 
-    def check(self, values: tuple[float, ...]) -> None:
-        """Raise ``ValueError`` when numeric parameters lie outside their domains."""
-        if self.family is None:
-            probabilities = np.asarray(values, float)
-            if np.any(~(probabilities >= 0)) or abs(probabilities.sum() - 1) > 1e-9:
-                raise ValueError(
-                    f"the probabilities of {self.variable} are {probabilities.tolist()}: they must be non-negative and sum to 1"
-                )
-            return
-        for (name, domain), value in zip(self.family.parameters, values, strict=True):
-            if not DOMAINS[domain](value):
-                raise ValueError(f"{self.variable}: the parameter {name} of {self.name} must be {domain}, got {value:g}")
-        if isinstance(self.distribution, _C.UniformDistribution) and not values[0] < values[1]:
-            raise ValueError(f"{self.variable}: Uniform needs left < right, got [{values[0]:g}, {values[1]:g}]")
-        if isinstance(self.distribution, drv_types.GeometricDistribution) and values[0] == 0:
-            raise ValueError(f"{self.variable}: Geometric needs p > 0, got 0")
+        Raises:
+            UnsoundEstimator: where no pair is known, with what to use instead.
+        """
+        instead = "score_function" + ("" if self.no_path else " or pathwise")
+        raise UnsoundEstimator(
+            f"measure_valued: no pair of densities to draw from is known for the parameter {self.parameter_name(i)} of "
+            f"{self.variable} ~ {self.name}. Use {instead}"
+        )
 
-    @property
-    def name(self) -> str:
-        return type(self.distribution).__name__.removesuffix("Distribution")
+    def parameter_name(self, i: int) -> str:
+        return str(self.parameters[i])
+
+    # --- numbers ----------------------------------------------------------------------------
+
+    def at(self, values: Mapping[sp.Symbol, sp.Expr]) -> Law:
+        """The same law with numbers for its symbols."""
+        arguments = (sp.sympify(a).xreplace(values) for a in self.distribution.args)
+        return replace(self, distribution=self.distribution.func(*arguments))
+
+    def check(self, values: Sequence) -> None:
+        """Raise ``ValueError`` when parameters (numbers or arrays) lie outside their joint domain."""
+        raise NotImplementedError
+
+    def spread(self, numbers: Sequence[float], tails: Sequence[float]) -> list[float]:
+        """Where the mass lies: the quantiles of the tails on both sides, in order. For the oracle's panels."""
+        raise NotImplementedError
+
+    def sampler(self, numbers: Sequence[float], at: Mapping[sp.Symbol, float]) -> Sampler:
+        """What draws the variable, with these parameters."""
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], parameters: Sequence[np.ndarray]) -> np.ndarray:
+        """Draws of the base law (of the law itself where it has none) for arrays of parameters."""
+        raise NotImplementedError
+
+    # --- print ------------------------------------------------------------------------------
 
     def latex(self, printer) -> str:
-        if self.is_abstract:
-            return printer._print(self.density.func(*self.density.args)) if self.density.args else str(self.density)
-        if self.family:
-            return self.family.latex(*map(printer._print, self.parameters))
-        return r"\operatorname{Table}"
+        raise NotImplementedError
+
+    def text(self, printer) -> str:
+        return f"{self.name}({', '.join(map(printer._print, self.parameters))})"
 
 
-def law(variable: RandomSymbol) -> Law:
-    """The :class:`Law` of a SymPy random symbol.
+@dataclass(frozen=True)
+class Sampler:
+    """What draws one variable: its base law where it has a path, the variable itself elsewhere.
 
-    Raises:
-        NotImplementedError: for a family that gradlib does not know, a joint law, or
-            parameters that are random themselves.
+    Two samplers with the same :attr:`key` give the same draws from the same stream.
+
+    Attributes:
+        name: the variable's, for messages.
+        no_quantile: why uniform numbers cannot be sent through a quantile function; ``None`` where they can.
+        symmetric: whether the draws are symmetric about 0.
     """
-    distribution = getattr(variable.pspace, "distribution", None)
-    if not (
-        type(distribution) in FAMILIES
-        or isinstance(distribution, (SingleFiniteDistribution, ContinuousDistributionHandmade))
-    ):
-        known = ", ".join(sorted(BY_NAME))
-        raise NotImplementedError(
-            f"{variable} follows {type(distribution).__name__}, which gradlib does not know. Known: {known}, "
-            "finite tables, and abstract densities through ContinuousRV. "
-            "Write a joint Gaussian as mu + L*eps with independent standard Normals"
+
+    name: str
+    no_quantile = None
+    symmetric = False
+
+    @property
+    def key(self) -> tuple:
+        raise NotImplementedError
+
+    def draw(self, rng: np.random.Generator, size: int, out: np.ndarray | None = None) -> np.ndarray:
+        """Independent draws, in ``out`` where NumPy can write there."""
+        raise NotImplementedError
+
+    def quantile(self, u: np.ndarray) -> np.ndarray:
+        """The draws at quantiles u."""
+        raise NotImplementedError
+
+    def value(self, draw: float) -> float:
+        """The variable's value at a draw, to be read by a person."""
+        return draw
+
+
+# --- a family ---------------------------------------------------------------------------------
+
+
+class FamilyLaw(Law):
+    """A row of :data:`gradlib.core.families.FAMILIES`."""
+
+    @property
+    def family(self) -> Family:
+        return FAMILIES[type(self.distribution)]
+
+    @property
+    def parameters(self) -> tuple[sp.Expr, ...]:
+        return self.distribution.args[: len(self.family.parameters)]
+
+    @property
+    def counts(self) -> tuple[sp.Expr, ...]:
+        return tuple(p for p, (_, domain) in zip(self.parameters, self.family.parameters) if domain == COUNT)
+
+    def parameter_name(self, i: int) -> str:
+        return self.family.parameters[i][0]
+
+    @property
+    def support(self) -> sp.Set:
+        return self.family.support(*self.parameters) if self.family.support else self.distribution.set
+
+    @property
+    def is_finite(self) -> bool:
+        return self.family.values is not None
+
+    @property
+    def is_discrete(self) -> bool:
+        return self.is_finite or super().is_discrete
+
+    @property
+    def table(self) -> dict[sp.Expr, sp.Expr]:
+        if not self.is_finite:
+            return super().table
+        values = self.family.values(*self.parameters)
+        if values is None:
+            raise ValueError(f"{self.variable} takes a symbolic number of values, {self.counts[0]} + 1: give n a number")
+        return {sp.Integer(k): self.density.subs(self.symbol, k) for k in values}
+
+    @property
+    def density(self) -> sp.Expr:
+        if self.family.density:
+            return self.family.density(self.symbol, *self.parameters)
+        return inside_support(self.distribution.pdf(self.symbol))
+
+    def score(self, theta: sp.Symbol) -> sp.Expr:
+        return self._chain(theta, *formal_scores(type(self.distribution), _infinite(self)))
+
+    @property
+    def no_path(self) -> str | None:
+        if self.is_discrete:
+            return (
+                f"{self.variable} is discrete, and its draws do not move smoothly with the parameter. "
+                "Use score_function, or sum over its values (exact)"
+            )
+        return None
+
+    def velocity(self, theta: sp.Symbol) -> sp.Expr:
+        if self.no_path:
+            raise ValueError(self.no_path)
+        return self._chain(theta, *_formal_velocities(type(self.distribution), _infinite(self)))
+
+    def base(self):
+        family = self.family
+        if family.base is None:
+            return None
+        return family.base(*self.parameters), lambda eps: family.path(eps, *self.parameters)
+
+    def weak_pair(self, i: int) -> WeakPair:
+        pair = self.family.weak.get(i)
+        return pair(*self.parameters) if pair else super().weak_pair(i)
+
+    def check(self, values: Sequence) -> None:
+        for (name, domain), value in zip(self.family.parameters, values, strict=True):
+            if not np.all(DOMAINS[domain](np.asarray(value))):
+                raise ValueError(f"{self.variable}: the parameter {name} of {self.name} must be {domain}{_got(value)}")
+        for what, holds in self.family.conditions:
+            if not np.all(holds(*map(np.asarray, values))):
+                raise ValueError(f"{self.variable}: {self.name} needs {what}{_got(*values)}")
+
+    def spread(self, numbers: Sequence[float], tails: Sequence[float]) -> list[float]:
+        frozen = self.family.scipy(*numbers)
+        points = [frozen.ppf(u) for u in tails] + [frozen.isf(u) for u in reversed(tails)]
+        return sorted({float(q) for q in points if np.isfinite(q)})
+
+    def sampler(self, numbers: Sequence[float], at: Mapping[sp.Symbol, float]) -> Sampler:
+        return FamilySampler(str(self.variable), self.name, tuple(numbers))
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], parameters: Sequence[np.ndarray]) -> np.ndarray:
+        family, of_parameters = drawn(type(self.distribution))
+        arguments = [np.broadcast_to(a, shape) for a in of_parameters(*parameters)]
+        if family.draw is None:
+            return np.asarray(family.quantile(rng.random(shape), *arguments), float)
+        if arguments:
+            return np.asarray(family.draw(rng, shape, *arguments), float)
+        return np.asarray(family.draw(rng, int(np.prod(shape))), float).reshape(shape)
+
+    def latex(self, printer) -> str:
+        return self.family.latex(*map(printer._print, self.parameters))
+
+    def _chain(self, theta: sp.Symbol, x: sp.Symbol, formal, derivatives) -> sp.Expr:
+        """Σ_i (derivative with respect to the i-th formal parameter) · ∂parameter_i/∂θ."""
+        to_actual = {x: self.symbol, **dict(zip(formal, self.parameters, strict=True))}
+        total = sp.S.Zero
+        for parameter, derivative in zip(self.parameters, derivatives, strict=True):
+            inner = sp.diff(parameter, theta)
+            if inner != 0:
+                if derivative is None:
+                    raise ValueError(f"{self.variable}: no derivative in this parameter")
+                total += derivative.subs(to_actual, simultaneous=True) * inner
+        return total if theta in formal or total.has(Velocity) else tidy(total)
+
+
+def _got(*values) -> str:
+    return ", got " + ", ".join(f"{value:g}" for value in values) if not any(map(np.ndim, values)) else " in every entry"
+
+
+@dataclass(frozen=True)
+class FamilySampler(Sampler):
+    """Draws of a family's base law."""
+
+    family: str
+    numbers: tuple[float, ...]
+
+    @property
+    def key(self) -> tuple:
+        family, of_parameters = drawn(BY_NAME[self.family])
+        return family.parameters, tuple(of_parameters(*self.numbers))
+
+    @property
+    def no_quantile(self) -> str | None:
+        if drawn(BY_NAME[self.family])[0].quantile is None:
+            return f"{self.family} is drawn by search or rejection, which takes a varying number of uniform numbers"
+        return None
+
+    @property
+    def symmetric(self) -> bool:
+        return drawn(BY_NAME[self.family])[0].symmetric
+
+    def draw(self, rng: np.random.Generator, size: int, out: np.ndarray | None = None) -> np.ndarray:
+        family, of_parameters = drawn(BY_NAME[self.family])
+        if family.draw is None:
+            return self.quantile(rng.random(size, out=out))
+        return np.asarray(family.draw(rng, size, *of_parameters(*self.numbers), out=out), float)
+
+    def quantile(self, u: np.ndarray) -> np.ndarray:
+        family, of_parameters = drawn(BY_NAME[self.family])
+        return np.asarray(family.quantile(u, *of_parameters(*self.numbers)), float)
+
+    def value(self, draw: float) -> float:
+        return _path(BY_NAME[self.family])(draw, *self.numbers)
+
+
+@lru_cache(maxsize=None)
+def _path(cls: type) -> Callable:
+    """The map g of a family, compiled: draws and path derivatives come from the same expression."""
+    family = FAMILIES[cls]
+    if family.path is None:
+        return lambda draw, *numbers: draw
+    eps, parameters = sp.Symbol("eps"), sp.symbols(f"p:{len(family.parameters)}")
+    return sp.lambdify([eps, *parameters], family.path(eps, *parameters), "numpy")
+
+
+@lru_cache(maxsize=None)
+def drawn(cls: type) -> tuple[Family, Callable]:
+    """The row whose draws a family takes, and its arguments as a function of the family's own parameters."""
+    family = FAMILIES[cls]
+    if family.base is None:
+        return family, lambda *numbers: numbers
+    formal = tuple(sp.Dummy(name) for name, _ in family.parameters)
+    base = family.base(*formal)
+    row = FAMILIES[type(base)]
+    own = tuple(sp.Dummy(name) for name, _ in row.parameters)
+    standing = [j for j, argument in enumerate(row.base(*own).args) if argument.free_symbols & set(own)]
+    of_parameters = sp.lambdify(formal, [base.args[j] for j in standing], "numpy")
+    return row, of_parameters
+
+
+# --- derivatives in formal parameters, once for each family -----------------------------------------
+
+
+def _infinite(law: FamilyLaw) -> tuple:
+    """The parameters that are infinite, in their places: no formal symbol can stand for them."""
+    return tuple(p if p.is_infinite else None for p in law.parameters)
+
+
+def _formal(cls: type, infinite: tuple) -> FamilyLaw:
+    """A law of this family with a symbol for each parameter."""
+    signs = {
+        REAL: {"real": True}, EXTENDED: {"real": True}, POSITIVE: {"positive": True}, PROBABILITY: {"positive": True},
+        COUNT: {"integer": True, "nonnegative": True},
+    }  # fmt: skip
+    family = FAMILIES[cls]
+    formal = (
+        literal if literal is not None else sp.Dummy(name, **signs[domain])
+        for literal, (name, domain) in zip(infinite or [None] * len(family.parameters), family.parameters, strict=True)
+    )
+    return FamilyLaw(None, sp.Dummy("x", real=True), cls(*formal, *family.literals))
+
+
+@lru_cache(maxsize=None)
+def formal_scores(cls: type, infinite: tuple = ()) -> tuple[sp.Symbol, tuple, tuple]:
+    """(x, parameters, the score in each of them); ``None`` for a parameter that is a whole number."""
+    law = _formal(cls, infinite)
+    return law.symbol, law.parameters, tuple(
+        None if p in law.counts or p.is_infinite else tidy(sp.diff(law.log_density, p)) for p in law.parameters
+    )
+
+
+@lru_cache(maxsize=None)
+def _formal_velocities(cls: type, infinite: tuple) -> tuple[sp.Symbol, tuple, tuple]:
+    """(x, parameters, the velocity in each of them)."""
+    law = _formal(cls, infinite)
+    x, parameters = law.symbol, law.parameters
+    if law.base() is None:
+        return x, parameters, tuple(
+            None if p.is_infinite else tidy(-sp.diff(law.distribution._cdf(x), p) / law.density) for p in parameters
         )
-    if isinstance(distribution, _C.GumbelDistribution) and distribution.args[2] == True:  # noqa: E712 (a SymPy boolean)
-        raise NotImplementedError("the minimum Gumbel is not supported: use the maximum Gumbel of -X")
-    if isinstance(distribution, (frv_types.BernoulliDistribution, frv_types.BinomialDistribution)):
-        if tuple(distribution.args[-2:]) != (1, 0):
-            raise NotImplementedError(f"{variable}: only the values 1 and 0 are supported; use FiniteRV for others")
-    if any(random_symbols(sp.sympify(a)) for a in distribution.args if isinstance(a, sp.Expr)):
-        raise NotImplementedError(f"the parameters of {variable} are random themselves: only independent variables are supported")
-    return Law(variable, sp.Symbol(str(variable.symbol), real=True), distribution)
+    base, g = law.base()
+    # ε and x need the signs of their supports, or SymPy cannot invert ε^(1/β).
+    eps = sp.Dummy("epsilon", positive=True) if base.set.inf == 0 else sp.Dummy("epsilon", real=True)
+    inside = sp.Dummy("x", positive=True) if law.support.inf.is_nonnegative else x
+    (inverse,) = sp.solve(g(eps) - inside, eps)
+    velocities = []
+    for parameter in parameters:
+        # What moves with the parameter at fixed noise, and the noise's own law where the parameter stands in it.
+        fixed, own = sp.diff(g(eps), parameter), [sp.diff(a, parameter) for a in base.args]
+        nodes = (Velocity(Str(name_of(base)), sp.Integer(j), eps, *base.args) * d for j, d in enumerate(own) if d != 0)
+        moving = sum(nodes, sp.S.Zero) * sp.diff(g(eps), eps)
+        v = (fixed + moving).subs(eps, inverse)
+        velocities.append((v if moving != 0 else tidy(v)).subs(inside, x))
+    return x, parameters, tuple(velocities)
 
 
-def named(distribution: sp.Basic, name: str) -> RandomSymbol:
-    """A random symbol of this law and name."""
-    symbol = sp.Symbol(name, real=True)
-    if isinstance(distribution, SingleFiniteDistribution):
-        return SingleFinitePSpace(symbol, distribution).value
-    if isinstance(distribution, drv_types.SingleDiscreteDistribution):
-        return SingleDiscretePSpace(symbol, distribution).value
-    return SingleContinuousPSpace(symbol, distribution).value
-
-
-def _inside_support(pdf: sp.Expr) -> sp.Expr:
+def inside_support(pdf: sp.Expr) -> sp.Expr:
     """The density without SymPy's Piecewise wrapping, which says 0 outside the support."""
     if isinstance(pdf, sp.Piecewise):
         return next(branch for branch, _ in pdf.args if branch != 0)
     return pdf
+
+
+def tidy(expression: sp.Expr) -> sp.Expr:
+    """The shorter of an expression and its simplification.
+
+    Logarithms of powers are split again: log(x**k) overflows where k*log(x) does not.
+    """
+    simple = sp.expand_log(sp.simplify(expression), force=True)
+    return min((simple, expression), key=sp.count_ops)
+
+
+# --- a table ----------------------------------------------------------------------------------------
+
+
+class TableLaw(Law):
+    """Finitely many values, each with a probability."""
+
+    is_finite = is_discrete = True
+
+    @property
+    def table(self) -> dict[sp.Expr, sp.Expr]:
+        return {sp.sympify(k): sp.sympify(v) for k, v in dict(self.distribution.dict).items()}
+
+    @property
+    def parameters(self) -> tuple[sp.Expr, ...]:
+        return tuple(self.table.values())
+
+    @property
+    def free_symbols(self) -> set[sp.Symbol]:
+        """The symbols of the probabilities and of the values."""
+        return super().free_symbols.union(*(value.free_symbols for value in self.table))
+
+    @property
+    def support(self) -> sp.Set:
+        return sp.FiniteSet(*self.table)
+
+    @property
+    def density(self) -> sp.Expr:
+        return _interpolate(self.table, self.symbol)
+
+    @property
+    def log_density(self) -> sp.Expr:
+        return _interpolate({value: sp.log(p) for value, p in self.table.items()}, self.symbol)
+
+    def score(self, theta: sp.Symbol) -> sp.Expr:
+        return _interpolate({value: sp.diff(sp.log(p), theta) for value, p in self.table.items()}, self.symbol)
+
+    no_path = FamilyLaw.no_path
+
+    def weak_pair(self, i: int) -> WeakPair:
+        raise UnsoundEstimator(
+            f"measure_valued: {self.variable} takes finitely many values, and no pair of densities is needed: "
+            f"use rao_blackwell(score_function(J, theta), {self.variable}), which sums over them"
+        )
+
+    def check(self, values: Sequence) -> None:
+        if all(np.all(np.asarray(p) >= 0) for p in values) and np.all(abs(sum(map(np.asarray, values)) - 1) <= 1e-9):
+            return
+        shown = f"are {[float(p) for p in values]}: they " if not any(map(np.ndim, values)) else ""
+        raise ValueError(f"the probabilities of {self.variable} {shown}must be non-negative and sum to 1")
+
+    def sampler(self, numbers: Sequence[float], at: Mapping[sp.Symbol, float]) -> Sampler:
+        return TableSampler(str(self.variable), tuple(numbers), tuple(float(value.xreplace(at)) for value in self.table))
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], parameters: Sequence[np.ndarray]) -> np.ndarray:
+        # How many of the cumulated probabilities lie below a uniform number.
+        u, below, index = rng.random(shape), 0.0, np.zeros(shape, int)
+        for probability in parameters[:-1]:
+            below = below + probability
+            index += u >= below
+        return np.array([float(value) for value in self.table])[index]
+
+    def latex(self, printer) -> str:
+        return r"\operatorname{Table}"
+
+    def text(self, printer) -> str:
+        rows = sorted(self.table.items(), key=lambda row: sp.default_sort_key(row[0]))  # SymPy keeps no order of its own
+        return "Table({" + ", ".join(f"{value}: {printer._print(p)}" for value, p in rows) + "})"
 
 
 def _interpolate(values: dict[sp.Expr, sp.Expr], x: sp.Symbol) -> sp.Expr:
@@ -263,68 +600,19 @@ def _interpolate(values: dict[sp.Expr, sp.Expr], x: sp.Symbol) -> sp.Expr:
     return sp.Piecewise(*((value, sp.Eq(x, k)) for k, value in most), (last, True))
 
 
-def _chain(law: Law, theta: sp.Symbol, x: sp.Symbol, formal, derivatives) -> sp.Expr:
-    """Σ_i (derivative with respect to the i-th formal parameter) · ∂parameter_i/∂θ."""
-    to_actual = {x: law.symbol, **dict(zip(formal, law.parameters, strict=True))}
-    total = sp.S.Zero
-    for parameter, derivative in zip(law.parameters, derivatives, strict=True):
-        inner = sp.diff(parameter, theta)
-        if inner != 0:
-            if derivative is None:
-                raise ValueError(f"{law.variable}: no derivative in this parameter")
-            total += derivative.subs(to_actual, simultaneous=True) * inner
-    return total if theta in formal or total.has(Velocity) else _tidy(total)
+@dataclass(frozen=True)
+class TableSampler(Sampler):
+    """Draws of a table: its quantile function at uniform numbers."""
 
+    numbers: tuple[float, ...]
+    values: tuple[float, ...]
 
-def _tidy(expression: sp.Expr) -> sp.Expr:
-    """The shorter of an expression and its simplification.
+    @property
+    def key(self) -> tuple:
+        return self.numbers, self.values
 
-    Logarithms of powers are split again: log(x**k) overflows where k*log(x) does not.
-    """
-    simple = sp.expand_log(sp.simplify(expression), force=True)
-    return min((simple, expression), key=sp.count_ops)
+    def draw(self, rng: np.random.Generator, size: int, out: np.ndarray | None = None) -> np.ndarray:
+        return self.quantile(rng.random(size, out=out))
 
-
-def _formal(cls: type) -> tuple[sp.Symbol, tuple[sp.Symbol, ...]]:
-    domains = {REAL: {"real": True}, POSITIVE: {"positive": True}, PROBABILITY: {"positive": True}, COUNT: {"integer": True, "nonnegative": True}}
-    formal = tuple(sp.Dummy(name, **domains[domain]) for name, domain in FAMILIES[cls].parameters)
-    return sp.Dummy("x", real=True), formal
-
-
-@lru_cache(maxsize=None)
-def formal_scores(cls: type, rest: tuple):
-    x, formal = _formal(cls)
-    here = Law(None, x, cls(*formal, *rest))
-    # Binomial's n is a whole number: there is no derivative with respect to it.
-    return x, formal, tuple(
-        None if domain == COUNT else _tidy(sp.diff(here.log_density, p))
-        for p, (_, domain) in zip(formal, FAMILIES[cls].parameters, strict=True)
-    )
-
-
-@lru_cache(maxsize=None)
-def _formal_velocities(cls: type):
-    family = FAMILIES[cls]
-    x, formal = _formal(cls)
-    # ε needs the sign of its own support, or SymPy cannot invert ε^(1/β).
-    positive = family.base(*formal).set.inf == 0
-    eps = sp.Dummy("epsilon", positive=True) if positive else sp.Dummy("epsilon", real=True)
-    inside = sp.Dummy("x", positive=True) if cls is not _C.UniformDistribution and cls(*_defaults(cls, formal)).set.inf != -sp.oo else x
-    (inverse,) = sp.solve(family.path(eps, *formal) - inside, eps)
-    velocities = []
-    for i, parameter in enumerate(formal):
-        g = family.path(eps, *formal)
-        if i in family.shape:
-            name = cls.__name__.removesuffix("Distribution")
-            base = family.base(*formal)
-            v = Velocity(Str(name), sp.Integer(i), eps, *base.args) * sp.diff(g, eps)
-        else:
-            v = sp.diff(g, parameter)
-        v = v.subs(eps, inverse)
-        velocities.append((v if i in family.shape else _tidy(v)).subs(inside, x))
-    return x, formal, tuple(velocities)
-
-
-def _defaults(cls: type, formal):
-    """The formal parameters, completed by SymPy's non-parameter arguments."""
-    return (*formal, False) if cls is _C.GumbelDistribution else formal
+    def quantile(self, u: np.ndarray) -> np.ndarray:
+        return np.array(self.values)[np.searchsorted(np.cumsum(self.numbers)[:-1], u, side="right")]

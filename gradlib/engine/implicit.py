@@ -24,14 +24,17 @@ from functools import lru_cache
 import numpy as np
 import sympy as sp
 
-from gradlib.core.families import BY_NAME, FAMILIES
-from gradlib.core.law import formal_scores
+from gradlib.core.families import FAMILIES
+from gradlib.core.law import BY_NAME, formal_scores
+from gradlib.engine import formula
 
 _ROWS = 2048  # draws per chunk: a chunk times the nodes stays in cache
 
 
 def velocity(family: str, index: int):
     """``v(x, *parameters)`` for arrays x: the velocity in the parameter at ``index``."""
+    if family not in BY_NAME:
+        return formula.velocity(family, index)
     cls = BY_NAME[family]
     log_density, score, lower, upper = _compiled(cls, index)
 
@@ -59,7 +62,7 @@ def _compiled(cls: type, index: int):
     The distance is an argument of its own because upper − x, computed from x, loses its
     digits near the edge.
     """
-    x, formal, scores = formal_scores(cls, ())
+    x, formal, scores = formal_scores(cls)
     law = cls(*formal)
     distance = sp.Dummy("distance", positive=True)
     log_density = sp.log(law.pdf(x)).replace(sp.beta, lambda a, b: sp.gamma(a) * sp.gamma(b) / sp.gamma(a + b))

@@ -11,11 +11,10 @@ import numpy as np
 import sympy as sp
 
 from gradlib.core.binding import Binding
-from gradlib.core.families import BY_NAME, FAMILIES
 from gradlib.core.memory import scratch
 from gradlib.engine.kernel import Kernel, compile_kernel
 from gradlib.engine.moments import Moments, row_moments
-from gradlib.engine.sampling import Sampler, Source
+from gradlib.engine.sampling import Draws
 
 
 @dataclass(frozen=True)
@@ -23,15 +22,14 @@ class _Integrand:
     """A compiled integrand with its draws; for a difference, at two sets of parameters."""
 
     kernel: Kernel
-    sampler: Sampler
+    draws: Draws
     parameters: tuple[tuple[float, ...], ...]
-    paths: tuple[tuple[tuple[str | None, tuple[float, ...]], ...], ...]  # by side, to report x
     functions: Mapping[str, Callable]  # the black boxes, by name
     constant: tuple[bool, ...]
 
     @property
     def dimension(self) -> int:
-        return len(self.paths[0])
+        return len(self.draws.sides[0])
 
     @property
     def rows(self) -> int:
@@ -40,7 +38,7 @@ class _Integrand:
 
     def open(self, scratch: np.ndarray) -> Callable[..., Moments]:
         """A function of (stream, size, points)."""
-        kernel, sampler = self.kernel, self.sampler
+        kernel, source = self.kernel, self.draws
         boxes = {name: _checked(name, f) for name, f in self.functions.items()}
         bound = [kernel.bind(numbers, boxes) for numbers in self.parameters]
         work, buffers = scratch[: kernel.rows], scratch[kernel.rows :]
@@ -66,7 +64,7 @@ class _Integrand:
             total = np.zeros((kernel.components, size))
             for side, draws in legs:
                 scale, run = bound[side]
-                weight = (-1) ** side / (1 + sampler.mirrored) * scale
+                weight = (-1) ** side / (1 + source.mirrored) * scale
 
                 def add(i, row):
                     total[i] += weight[i] * row
@@ -77,10 +75,10 @@ class _Integrand:
         def bad(legs, part: slice) -> Moments:
             """Moments that say how many draws (or mirror images) are not finite on some side, and which is the first."""
             size = part.stop - part.start
-            wrong, first = np.zeros((1 + sampler.mirrored, size), bool), []
+            wrong, first = np.zeros((1 + source.mirrored, size), bool), []
             for j, (side, draws) in enumerate(legs):
                 here = ~np.isfinite(combined([(side, draws)], part)).all(axis=0)
-                wrong[j % (1 + sampler.mirrored)] |= here
+                wrong[j % (1 + source.mirrored)] |= here
                 if here.any():
                     first.append((int(np.argmax(here)), side, draws))
             i, side, draws = min(first, key=lambda each: each[0])
@@ -88,7 +86,7 @@ class _Integrand:
             return Moments(size, zero, zero, int(wrong.sum()), self.x(draws, part.start + i, side))
 
         def block(stream, size: int, points=None) -> Moments:
-            legs = sampler.draw(stream, buffers[:, :size], points)
+            legs = source.draw(stream, buffers[:, :size], points)
             whole = None
             with np.errstate(all="ignore"):  # what is not finite is counted and reported
                 for start in range(0, size, kernel.chunk):
@@ -103,9 +101,8 @@ class _Integrand:
 
     def x(self, draws, i: int, side: int) -> str:
         """The variables in draw i, to be read by a person."""
-        values = [draw[i] if family is None else _path(BY_NAME[family])(draw[i], *numbers) for draw, (family, numbers) in zip(draws, self.paths[side])]
-        names = [source.name for source in self.sampler.sides[0]]
-        return ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, values))
+        samplers = self.draws.sides[side]
+        return ", ".join(f"{sampler.name} = {sampler.value(draw[i]):.6g}" for sampler, draw in zip(samplers, draws))
 
 
 @dataclass(frozen=True)
@@ -142,25 +139,22 @@ class _Draws:
 def _integrand(sides: list[Binding], sampling: str) -> _Integrand:
     """What an expectation averages, and from which draws."""
     bound = sides[0]
-    draws, moved, paths = [], [], []
-    for i, each in enumerate(bound.laws):
-        if each.family is None or each.family.path is None:
-            draws.append(each.symbol)
-            paths.append(None)
+    draws, moved = [], []
+    for i, law in enumerate(bound.laws):
+        if law.base() is None:
+            draws.append(law.symbol)
         else:
-            base, path = each.base()
+            base, path = law.base()
             draws.append(_base_symbol(i, base.set.inf == 0))
-            moved.append((each.symbol, path(draws[-1])))
-            paths.append(each.name)
+            moved.append((law.symbol, path(draws[-1])))
     kernel = compile_kernel(tuple(draws), tuple(bound.at), bound.components, tuple(moved))
-    sources = tuple(
-        tuple(Source.of(law, figures, side.at) for law, figures in zip(side.laws, side.numbers, strict=True)) for side in sides
+    samplers = tuple(
+        tuple(law.sampler(numbers, side.at) for law, numbers in zip(side.laws, side.numbers, strict=True)) for side in sides
     )
     return _Integrand(
         kernel,
-        Sampler(sources, mirrored=sampling == "antithetic", uniform=sampling == "sobol"),
+        Draws(samplers, mirrored=sampling == "antithetic", uniform=sampling == "sobol"),
         tuple(tuple(side.at[symbol] for symbol in bound.at) for side in sides),
-        tuple(tuple(zip(paths, side.numbers)) for side in sides),
         bound.functions,
         tuple(c.free_symbols.isdisjoint(each.symbol for each in bound.laws) for c in bound.components),
     )
@@ -194,11 +188,3 @@ def _read_only(array) -> np.ndarray:
     view = np.asarray(array).view()
     view.flags.writeable = False
     return view
-
-
-@lru_cache(maxsize=None)
-def _path(cls: type) -> Callable:
-    """The map g of a family, compiled: draws and path derivatives come from the same expression."""
-    family = FAMILIES[cls]
-    eps, parameters = sp.Symbol("eps"), sp.symbols(f"p:{len(family.parameters)}")
-    return sp.lambdify([eps, *parameters], family.path(eps, *parameters), "numpy")

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradlib.core.families import BY_NAME, FAMILIES, Family
-from gradlib.core.law import Law
+from gradlib.core.law import Sampler
 
 SCHEMES = ("plain", "antithetic", "sobol")
 SCRAMBLES = 16  # independent scrambles: their spread gives the standard error, good to 18 % if their means are Normal
@@ -60,80 +59,30 @@ class Streams:
 
 
 @dataclass(frozen=True)
-class Source:
-    """The draws of one variable: of its base law where it has a path, of the variable itself elsewhere.
-
-    Attributes:
-        family: its name in :data:`gradlib.core.families.BY_NAME`, or ``None`` for a table.
-        numbers: what the sampler takes: the base law's parameters, or a table's probabilities.
-        values: the values of a table.
-        name: the variable's, for messages.
-    """
-
-    family: str | None
-    numbers: tuple[float, ...]
-    values: tuple[float, ...]
-    name: str
-
-    @classmethod
-    def of(cls, law: Law, numbers: Sequence[float], at) -> Source:
-        """The source of a law whose parameters have the values ``numbers``."""
-        if law.family is None:
-            return cls(None, tuple(numbers), tuple(float(value.xreplace(at)) for value in law.table), str(law.variable))
-        needed = range(len(numbers)) if law.family.path is None else law.family.shape
-        return cls(law.name, tuple(numbers[i] for i in needed), (), str(law.variable))
-
-    @property
-    def _family(self) -> Family:
-        return FAMILIES[BY_NAME[self.family]]
-
-    def draw(self, rng: np.random.Generator, size: int, out: np.ndarray | None = None) -> np.ndarray:
-        """Independent draws, in ``out`` where NumPy can write there."""
-        if self.family is None:
-            return self.quantile(rng.random(size, out=out))
-        return np.asarray(self._family.draw(rng, size, *self.numbers, out=out), float)
-
-    @property
-    def has_quantile(self) -> bool:
-        return self.family is None or self._family.quantile is not None
-
-    def quantile(self, u: np.ndarray) -> np.ndarray:
-        """The draws at quantiles u."""
-        if self.family is None:
-            return np.array(self.values)[np.searchsorted(np.cumsum(self.numbers)[:-1], u, side="right")]
-        return np.asarray(self._family.quantile(u, *self.numbers), float)
-
-    @property
-    def is_symmetric(self) -> bool:
-        return self.family is not None and self._family.symmetric
-
-
-@dataclass(frozen=True)
-class Sampler:
+class Draws:
     """Draws of all variables, for one expectation or for two that share their random numbers.
 
     Attributes:
-        sides: the variables' sources, once for each expectation.
+        sides: the variables' samplers, once for each expectation.
         mirrored: whether each draw comes with its mirror image.
         uniform: whether the uniform numbers come from outside (Sobol' points).
     """
 
-    sides: tuple[tuple[Source, ...], ...]
+    sides: tuple[tuple[Sampler, ...], ...]
     mirrored: bool = False
     uniform: bool = False
 
     def __post_init__(self):
         scheme = "Sobol' points" if self.uniform else "antithetic pairs" if self.mirrored else "common random numbers"
-        for sources in zip(*self.sides):
-            if self._by_quantile(sources) and not sources[0].has_quantile:
+        for samplers in zip(*self.sides):
+            if self._by_quantile(samplers) and samplers[0].no_quantile:
                 raise ValueError(
-                    f"{scheme} do not apply to {sources[0].name}: {sources[0].family} is drawn by search or rejection, "
-                    "which takes a varying number of uniform numbers. Use sampling='plain'"
-                    + (" and two independent estimates" if len(sources) > 1 else "")
+                    f"{scheme} do not apply to {samplers[0].name}: {samplers[0].no_quantile}. Use sampling='plain'"
+                    + (" and two independent estimates" if len(samplers) > 1 else "")
                 )
 
-    def _by_quantile(self, sources: Sequence[Source]) -> bool:
-        return self.uniform or (sources[0].numbers, sources[0].values) != (sources[-1].numbers, sources[-1].values) or self.mirrored and not sources[0].is_symmetric
+    def _by_quantile(self, samplers: Sequence[Sampler]) -> bool:
+        return self.uniform or samplers[0].key != samplers[-1].key or self.mirrored and not samplers[0].symmetric
 
     def draw(self, rng: np.random.Generator | None, buffers: np.ndarray, points: np.ndarray | None) -> list[tuple[int, list[np.ndarray]]]:
         """Pairs (side, draws of the variables); with mirroring each side comes twice.
@@ -144,23 +93,23 @@ class Sampler:
             points: uniform numbers from outside, of shape (draws, variables).
         """
         columns = [
-            self._columns(sources, rng, buffers[j]) if points is None else self._at(sources, points[:, j])
-            for j, sources in enumerate(zip(*self.sides))
+            self._columns(samplers, rng, buffers[j]) if points is None else self._at(samplers, points[:, j])
+            for j, samplers in enumerate(zip(*self.sides))
         ]
         return [
             (side, [column[side][mirror] for column in columns])
             for side in range(len(self.sides)) for mirror in range(1 + self.mirrored)
         ]  # fmt: skip
 
-    def _columns(self, sources: Sequence[Source], rng: np.random.Generator, out: np.ndarray) -> list[list[np.ndarray]]:
+    def _columns(self, samplers: Sequence[Sampler], rng: np.random.Generator, out: np.ndarray) -> list[list[np.ndarray]]:
         """One variable's draws: a list by side of lists by mirror image."""
-        if self._by_quantile(sources):
-            return self._at(sources, (rng.integers(2**_BITS, size=len(out)) + 0.5) * 2.0**-_BITS)
-        draws = sources[0].draw(rng, len(out), out)
-        return [[draws, -draws] if self.mirrored else [draws]] * len(sources)
+        if self._by_quantile(samplers):
+            return self._at(samplers, (rng.integers(2**_BITS, size=len(out)) + 0.5) * 2.0**-_BITS)
+        draws = samplers[0].draw(rng, len(out), out)
+        return [[draws, -draws] if self.mirrored else [draws]] * len(samplers)
 
-    def _at(self, sources: Sequence[Source], u: np.ndarray) -> list[list[np.ndarray]]:
-        return [[source.quantile(v) for v in ((u, 1 - u) if self.mirrored else (u,))] for source in sources]
+    def _at(self, samplers: Sequence[Sampler], u: np.ndarray) -> list[list[np.ndarray]]:
+        return [[sampler.quantile(v) for v in ((u, 1 - u) if self.mirrored else (u,))] for sampler in samplers]
 
 
 def sobol_points(dimension: int, rng: np.random.Generator, start: int, stop: int, size: int) -> Iterator[np.ndarray]:

@@ -17,19 +17,22 @@ measured there, and decides.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import mpmath as mp
 import numpy as np
 import sympy as sp
-from sympy.core.function import AppliedUndef
+from scipy.integrate import quad
 
 from gradlib.core.binding import Binding, bind
 from gradlib.core.errors import DivergentExpectation, QuadratureError
+from gradlib.core.density import Slope, landmarks
 from gradlib.core.expectation import Expectation
-from gradlib.core.families import BY_NAME
-from gradlib.core.law import Law, Velocity
+from gradlib.core.families import FAMILIES
+from gradlib.core.law import BY_NAME, Law, Velocity
 from gradlib.oracle.line import (
     TOLERANCE,
     _alternating_tail,
@@ -149,7 +152,7 @@ class _Oracle:
         for component in self.components:
             if component.has(sp.zoo, sp.nan):
                 raise FloatingPointError(f"the integrand is not finite at these parameters: it is {component}")
-        self.modules = [_black_boxes(bound), "mpmath"]
+        self.modules = [{"velocity": velocity, **_black_boxes(bound)}, "mpmath"]
         self.has_black_box = bool(bound.functions)
 
     def mean(self, expression: sp.Expr) -> mp.mpf:
@@ -190,17 +193,9 @@ class _Oracle:
         return first, expression.xreplace({x: first})
 
     def _kernel(self, arguments: list[sp.Symbol], expression: sp.Expr) -> Callable:
-        expression = expression.replace(
-            lambda e: isinstance(e, Velocity), lambda e: sp.Function(f"Velocity_{e.family}_{e.index}")(e.at, *e.parameters)
-        )
-        velocities = {
-            f.func.__name__: _velocity(*f.func.__name__.split("_")[1:])
-            for f in expression.atoms(AppliedUndef)
-            if f.func.__name__.startswith("Velocity_")
-        }
         # Dummies instead of the user's names, which may be lambda, None or exp.
         dummies = {argument: sp.Dummy() for argument in arguments}
-        return sp.lambdify(list(dummies.values()), expression.xreplace(dummies), modules=[velocities, *self.modules])
+        return sp.lambdify(list(dummies.values()), expression.xreplace(dummies), modules=self.modules)
 
     @staticmethod
     def _arrays(names: list[sp.Symbol], integrand: sp.Expr) -> Callable | None:
@@ -221,13 +216,8 @@ class _Oracle:
         return values
 
     def _probabilities(self, x: sp.Symbol):
-        each = self.laws[x]
-        if each.family is None:
-            table = each.table
-        else:  # Bernoulli or Binomial, whose n may be a symbol
-            n = 1 if len(each.parameters) == 1 else int(each.parameters[0].xreplace(self.values))
-            table = {sp.Integer(k): each.density.subs(x, k) for k in range(n + 1)}
-        return [(value.xreplace(self.values), mp.mpf(probability.xreplace(self.values))) for value, probability in table.items()]
+        table = self.laws[x].at(self.values).table
+        return [(value, mp.mpf(probability)) for value, probability in table.items()]
 
     @lru_cache(maxsize=None)  # noqa: B019 (lives as long as the oracle, which is one call)
     def _mean_in(self, x: sp.Symbol, expression: sp.Expr) -> mp.mpf:
@@ -277,10 +267,8 @@ class _Oracle:
         return body + above + below
 
     def _quantiles(self, each: Law, tails=(1e-60, 1e-12, 1e-4, 0.05, 0.5)) -> list[mp.mpf]:
-        parameters = [float(sp.sympify(p).xreplace(self.values)) for p in each.parameters]
-        frozen = each.family.scipy(*parameters)
-        points = [frozen.ppf(u) for u in tails] + [frozen.isf(u) for u in reversed(tails)]
-        return sorted({mp.mpf(float(q)) for q in points if np.isfinite(q)})
+        numbers = [float(sp.sympify(p).xreplace(self.values)) for p in each.parameters]
+        return [mp.mpf(q) for q in each.spread(numbers, tails)]
 
     def _nested(self, names: list[sp.Symbol], expression: sp.Expr) -> mp.mpf:
         """E over several variables that do not separate: the first outside, the rest inside.
@@ -359,30 +347,52 @@ def _black_boxes(bound: Binding) -> dict:
     return {name: box(name, f) for name, f in bound.functions.items()}
 
 
-_CDF = {
-    "Gamma": lambda x, k, scale: mp.gammainc(k, 0, x / scale, regularized=True),
-    "Beta": lambda x, a, b: mp.betainc(a, b, 0, x, regularized=True),
-    "StudentT": lambda x, nu: mp.betainc(nu / 2, mp.mpf(1) / 2, 0, nu / (nu + x * x), regularized=True) / 2,
-}
+@lru_cache(maxsize=None)
+def velocity(family: str, index: int) -> Callable:
+    """−∂_θ P(x) / p(x), with mpmath's own distribution function differentiated numerically."""
+    if family not in BY_NAME:
+        return _velocity_of_formula(family, index)
+    cls = BY_NAME[family]
+    row = FAMILIES[cls]
+
+    @lru_cache(maxsize=2**14)  # mean and variance share their nodes
+    def at(x, *parameters):
+        with mp.workdps(40):
+            pdf = _pdf(cls)(x, *parameters)
+            # On the right the complement keeps its digits; it falls where the distribution function rises.
+            right = row.survival is not None and row.cdf(x, *parameters) > 0.5
+            mass, sign = (row.survival, 1) if right else (row.cdf, -1)
+            slope = mp.diff(lambda theta: mass(x, *parameters[:index], theta, *parameters[index + 1 :]), parameters[index])
+            return sign * slope / pdf if pdf else mp.mpf(0)
+
+    return at
 
 
 @lru_cache(maxsize=None)
-def _velocity(family: str, index: str):
-    """−∂_θ P(x) / p(x) with mpmath's own distribution function, differentiated numerically.
+def _velocity_of_formula(key: str, index: int) -> Callable:
+    """∓∫ ∂_θ p / p(x) from the end of the support on x's side, in double precision by QUADPACK's adaptive rule."""
+    family = Slope.of(key, index)
 
-    Student t: the upper tail for x > 0, whose derivative has the opposite sign.
-    """
+    @lru_cache(maxsize=64)
+    def prepared(*parameters):
+        formula, slope = family.at(parameters)
+        f = sp.lambdify(formula.symbol, slope, "scipy")
+        return formula, sp.lambdify(formula.symbol, formula.expression, "mpmath"), f, landmarks(formula)
 
     @lru_cache(maxsize=2**14)  # mean and variance share their nodes
-    def velocity(x, *parameters):
-        i = int(index)
-        with mp.workdps(40):
-            pdf = _pdf(BY_NAME[family])(x, *parameters)
-            slope = mp.diff(lambda theta: _CDF[family](x, *parameters[:i], theta, *parameters[i + 1 :]), parameters[i])
-            sign = 1 if family == "StudentT" and x > 0 else -1
-            return sign * slope / pdf if pdf else mp.mpf(0)
+    def at(x, *parameters):
+        formula, p, f, marks = prepared(*parameters)
+        here, side = float(x), 1 if x < marks[len(marks) // 2] else -1
+        low, high = (formula.lower, here) if side == 1 else (here, formula.upper)
+        edges = [low, *(mark for mark in marks if low < mark < high), high]
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # far out nothing is left of the integrand, and the rule says so
+            parts = (quad(f, a, b, epsabs=0, epsrel=1e-13, limit=200)[0] for a, b in zip(edges, edges[1:]) if a < b)
+            total = mp.mpf(math.fsum(parts))
+        density = p(x)
+        return -side * total / density if density else mp.mpf(0)
 
-    return velocity
+    return at
 
 
 @lru_cache(maxsize=None)

@@ -10,7 +10,8 @@ import sympy as sp
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.expectation import Expectation
-from gradlib.core.law import Law, law
+from gradlib.core.law import Law
+from gradlib.core.variable import law
 
 EXCHANGE, NORMALISED = "exchange", "normalised"
 

@@ -8,7 +8,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.stats.rv import RandomSymbol
 
-from gradlib.core.law import law
+from gradlib.core.variable import law
 from gradlib.proof.forms import _bound_symbol
 from gradlib.proof.lower import FalseStep, _ends, bound_symbols, lower
 

@@ -9,7 +9,7 @@ from sympy.stats.crv_types import BetaDistribution, GumbelDistribution, Logistic
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.expectation import Expectation
-from gradlib.core.law import named
+from gradlib.core.variable import named
 from gradlib.rules.contract import each_parameter, parameter_derivative, parameters_of
 from gradlib.rules.pathwise import pathwise, reparameterize
 from gradlib.rules.variance import _expression
@@ -99,9 +99,9 @@ def straight_through(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> 
         total = parameter_derivative(J.plain, theta)
         for each in J.laws:
             if theta in each.free_symbols:
-                if each.name != "Bernoulli":
+                if not each.is_finite or set(each.table) != {0, 1}:
                     raise ValueError(f"straight_through is for Bernoulli variables, and {theta} moves {each.variable} ~ {each.name}")
-                total += parameter_derivative(J.plain, each.symbol) * sp.diff(each.parameters[0], theta)
+                total += parameter_derivative(J.plain, each.symbol) * sp.diff(each.table[sp.S.One], theta)
         return total
 
     return each_parameter(J, theta, (), rule)

@@ -94,9 +94,9 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
         if each not in moved:
             variables.append(each.variable)
             continue
-        if each.family is None or each.family.path is None:
-            raise UnsoundEstimator(_no_path(each))
-        distribution, g = each.base()
+        if each.no_path:
+            raise UnsoundEstimator(f"pathwise: {each.no_path}")
+        distribution, g = each.base() or (each.distribution, lambda eps: eps)
         name = "epsilon" if len(moved) == 1 else f"epsilon_{each.variable}"
         while name in taken:
             name += "'"
@@ -117,21 +117,9 @@ def _path_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
     F = J.plain
     moved = [each for each in J.laws if theta in each.free_symbols]
     for each in moved:
-        if each.family is None or each.family.path is None:
-            raise UnsoundEstimator(_no_path(each))
+        if each.no_path:
+            raise UnsoundEstimator(f"pathwise: {each.no_path}")
     if "continuous" not in assumed:
         require_continuous("pathwise", J, theta, moving_x=True)
     along = sum((parameter_derivative(F, each.symbol) * each.velocity(theta) for each in moved), sp.S.Zero)
     return along + parameter_derivative(F, theta)
-
-
-def _no_path(each: Law) -> str:
-    if each.is_discrete:
-        return (
-            f"pathwise: {each.variable} is discrete, and its draws do not move smoothly with the parameter. "
-            "Use score_function, or sum over its values (exact)"
-        )
-    return (
-        f"pathwise: {each.variable} has an abstract density and no path is known. Write x = g(eps, theta) with a base "
-        "variable eps yourself, and differentiate Expectation(F(g(eps, theta))); or use score_function"
-    )

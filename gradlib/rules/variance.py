@@ -21,7 +21,8 @@ from gradlib.core.binding import bind
 from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
 from gradlib.core.joint import copies, total_score
-from gradlib.core.law import Law, named
+from gradlib.core.law import Law
+from gradlib.core.variable import named
 from gradlib.oracle.exact import exact
 from gradlib.rules.contract import _require_expectation, batch_size, each_parameter, parameter_derivative
 from gradlib.rules.pathwise import pathwise
@@ -415,14 +416,7 @@ def rao_blackwell(G: Expectation, *variables: RandomSymbol) -> Expectation:
 def _summed(g: sp.Expr, each: Law) -> sp.Expr:
     """Σ p(z) g(z). A term (score) p(z) is a derivative of p(z), finite where p(z) is 0."""
     x = each.symbol
-    if each.family is None:
-        table = each.table
-    else:
-        (*_, n), p = ((1,), each.parameters[0]) if len(each.parameters) == 1 else ((each.parameters[0],), each.parameters[1])
-        if not sp.sympify(n).is_Integer:
-            raise ValueError(f"{each.variable} takes a symbolic number of values, {n} + 1: give n a number")
-        table = {sp.Integer(k): sp.binomial(n, k) * p**k * (1 - p) ** (n - k) for k in range(int(n) + 1)}
-    possible = {value: q for value, q in table.items() if q != 0}  # where it is 0 for all parameters, g may be infinite
+    possible = {value: q for value, q in each.table.items() if q != 0}  # where it is 0 for all parameters, g may be infinite
     return sp.Add(*(sp.expand(sp.cancel(q * g.subs(x, value))) for value, q in possible.items())) if g.has(x) else g
 
 

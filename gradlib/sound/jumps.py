@@ -23,10 +23,10 @@ def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bo
     A jump matters where the derivative moves x across it (pathwise) or moves the jump
     itself (both rules, through the direct term).
     """
-    F = elementary(J.plain.xreplace({each.symbol: _signed(each) for each in J.laws}))
-    variables = {_signed(each) for each in J.laws}
+    F = elementary(J.plain.xreplace({law.symbol: law.signed for law in J.laws}))
+    variables = {law.signed for law in J.laws}
     for each in J.laws:
-        x = _signed(each)
+        x = each.signed
         moved = moving_x and theta in each.free_symbols
         if not moved and not F.has(theta):
             continue
@@ -48,14 +48,6 @@ def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bo
             for root in _roots(rule, surface, x, each, theta):
                 if moved or root.has(theta):
                     _refuse_jump(rule, F, x, root, theta)
-
-
-def _signed(each: Law) -> sp.Symbol:
-    """The variable's plain symbol, with the sign that its support gives it."""
-    if each.is_abstract or each.support.inf.is_nonnegative is not True:
-        return each.symbol
-    sign = {"nonnegative": True} if each.is_discrete else {"positive": True}
-    return sp.Symbol(each.symbol.name, real=True, **sign)
 
 
 def elementary(F: sp.Expr) -> sp.Expr:
@@ -137,11 +129,7 @@ def _roots(rule: str, surface: sp.Expr, x: sp.Symbol, each: Law, theta: sp.Symbo
             f'If there is none, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: '
             + _instead(rule, surface, theta)
         )
-    if each.is_abstract:
-        return roots
-    hull = sp.Interval(each.support.inf, each.support.sup)
-    hull = hull if each.is_discrete else hull.interior
-    return [root for root in roots if hull.contains(root) != False]  # noqa: E712 (SymPy's three values)
+    return list(filter(each.may_be, roots))
 
 
 def _members(roots: sp.Set) -> list[sp.Expr] | None:

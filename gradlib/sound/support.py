@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sympy as sp
-from sympy.stats.frv_types import BinomialDistribution
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.errors import UnsoundEstimator
@@ -13,8 +12,8 @@ from gradlib.sound.jumps import elementary, one_sided_limit, suspects
 
 
 def require_continuum(J: Expectation, theta: sp.Symbol) -> None:
-    counts = [each.parameters[0] for each in J.laws if isinstance(each.distribution, BinomialDistribution)]
-    if theta.is_integer or any(sp.sympify(n).has(theta) for n in counts):
+    """Refuse a parameter that is a whole number."""
+    if theta.is_integer or any(count.has(theta) for law in J.laws for count in law.counts):
         raise UnsoundEstimator(
             f"{theta} is a whole number: there is no derivative with respect to it. "
             "Compare two expectations, E at n + 1 minus E at n, instead"
@@ -23,8 +22,8 @@ def require_continuum(J: Expectation, theta: sp.Symbol) -> None:
 
 def require_fixed_support(F: sp.Expr, each: Law, theta: sp.Symbol) -> None:
     r"""The score function misses the boundary term :math:`F p \,\partial_\theta e` of a moving edge e."""
-    if each.is_finite:
-        if each.family is None and any(value.has(theta) for value in each.table):
+    if isinstance(each.support, sp.FiniteSet):
+        if any(value.has(theta) for value in each.support):
             raise UnsoundEstimator(
                 f"score_function: a value that {each.variable} takes depends on {theta}, so the support moves. "
                 "Put that value into the integrand instead"
@@ -53,9 +52,9 @@ def missing_part(p: sp.Set, q: sp.Set, y: RandomSymbol) -> list[sp.Basic]:
     return lower + ([] if p.sup == q.sup else [y <= p.sup])
 
 
-def require_inner_value(F: sp.Expr, each: Law, i: int) -> None:
+def require_inner_value(F: sp.Expr, each: Law, edge: sp.Expr) -> None:
     """A moving edge is itself a draw: F there must be its limit from inside, and not a value that has probability 0."""
-    x, edge, F = each.symbol, each.parameters[i], elementary(F)
+    x, F = each.symbol, elementary(F)
 
     def on_edge(surface: sp.Expr) -> bool:
         there = sp.simplify(surface.subs(x, edge))
@@ -63,7 +62,7 @@ def require_inner_value(F: sp.Expr, each: Law, i: int) -> None:
         return there == 0 or bool(whole) and there.xreplace(dict.fromkeys(whole, sp.S.Zero)).is_integer is True
 
     if any(surface.has(x) and on_edge(surface) for surface, _ in suspects(F)):
-        inside = one_sided_limit(F, x, edge, (1, -1)[i])
+        inside = one_sided_limit(F, x, edge, 1 if edge == each.support.inf else -1)
         if inside is None or sp.simplify(inside - F.subs(x, edge)) != 0:
             raise UnsoundEstimator(
                 f"measure_valued: the integrand may jump at {x} = {edge}, an edge of the support that is itself one of the two draws. "

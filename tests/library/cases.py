@@ -8,8 +8,6 @@ import sympy.stats as st
 
 import gradlib as gl
 from gradlib.core.families import FAMILIES
-from gradlib.engine.integrand import _path
-from gradlib.engine.sampling import Source
 
 mu, lo = sp.symbols("mu lo", real=True)
 sigma, k, b, hi = sp.symbols("sigma k b hi", positive=True)
@@ -61,7 +59,7 @@ CASES = {
 }
 assert {type(c.law.distribution) for name, c in CASES.items() if name != "Table"} == set(FAMILIES)
 
-CONTINUOUS = {name: c for name, c in CASES.items() if c.law.family and c.law.family.path}
+CONTINUOUS = {name: c for name, c in CASES.items() if not c.law.no_path}
 
 INTEGRANDS = {
     "polynomial": lambda x: x**2,
@@ -91,8 +89,8 @@ def draws(name, rng, size):
     """Draws of a family's variable: the base law's, moved along the path."""
     law = CASES[name].law
     numbers = tuple(float(sp.sympify(parameter).subs(CASES[name].at)) for parameter in law.parameters)
-    base = Source.of(law, numbers, CASES[name].at).draw(rng, size)
-    return base if law.family is None or law.family.path is None else _path(type(law.distribution))(base, *numbers)
+    sampler = law.sampler(numbers, CASES[name].at)
+    return sampler.value(sampler.draw(rng, size))
 
 
 def z_of_variance(G, at, samples=20_000, seeds=20):

@@ -61,7 +61,7 @@ def test_what_must_not_be_is_found():
     def wrong(path, line):
         return faults({**FILES, path: FILES[path] + f"\n{line}\n"})
 
-    lazily = "def f():\n    from gradlib.engine.sampling import Source"
+    lazily = "def f():\n    from gradlib.engine.sampling import Draws"
     assert wrong("core/law.py", lazily)[0] == "core/law.py imports gradlib.engine.sampling"
     assert wrong("engine/runner.py", "import gradlib.oracle.exact")[0] == "engine/runner.py imports gradlib.oracle.exact"
     assert wrong("engine/implicit.py", "from gradlib.core.law import _tidy") == ["engine/implicit.py imports the private gradlib.core.law._tidy"]

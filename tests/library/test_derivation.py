@@ -12,7 +12,7 @@ from gradlib.core.notation import latex
 from gradlib.proof.lower import FalseStep
 from gradlib.proof.rules import Boundary, Substitution
 from gradlib.proof.statements import ASSUMPTION, CITED, DEFINITION, INEQUALITY, MIME, NUMERIC, PROVED, RESTATEMENT, Assumption, Cited, Definition, Derivation, Inequality, Restatement, Table
-from gradlib.core.law import law
+from gradlib.core.variable import law
 
 x, e, theta, mu, k, a, b = sp.symbols("x epsilon theta mu k a b", real=True)
 sigma, tau = sp.symbols("sigma tau", positive=True)

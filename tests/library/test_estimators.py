@@ -396,12 +396,12 @@ BROKEN_SCORES = {
 
 @pytest.mark.parametrize("label", BROKEN_SCORES)
 def test_the_oracle_rejects_a_wrong_score(monkeypatch, label):
-    from gradlib.core.law import Law
+    from gradlib.core.law import FamilyLaw
 
     want = numerical(ONE, [mu, sigma], AT)
     assert gl.exact(gl.score_function(ONE, [mu, sigma]), AT) == pytest.approx(want, rel=1e-6)
-    right = Law.score
-    monkeypatch.setattr(Law, "score", lambda self, t: BROKEN_SCORES[label](right(self, t)))
+    right = FamilyLaw.score
+    monkeypatch.setattr(FamilyLaw, "score", lambda self, t: BROKEN_SCORES[label](right(self, t)))
     wrong = gl.exact(gl.score_function(ONE, [mu, sigma]), AT)
     assert not np.allclose(wrong, want, rtol=5e-4, atol=0)
     if label != "off by 0.1 %":  # Monte Carlo cannot see that one, which is why the oracle exists
@@ -409,10 +409,10 @@ def test_the_oracle_rejects_a_wrong_score(monkeypatch, label):
 
 
 def test_the_oracle_rejects_a_wrong_velocity(monkeypatch):
-    from gradlib.core.law import Law
+    from gradlib.core.law import FamilyLaw
 
-    right = Law.velocity
-    monkeypatch.setattr(Law, "velocity", lambda self, t: right(self, t) * sp.Rational(1001, 1000))
+    right = FamilyLaw.velocity
+    monkeypatch.setattr(FamilyLaw, "velocity", lambda self, t: right(self, t) * sp.Rational(1001, 1000))
     assert not np.allclose(gl.exact(gl.pathwise(ONE, [mu, sigma]), AT), numerical(ONE, [mu, sigma], AT), rtol=5e-4, atol=0)
 
 

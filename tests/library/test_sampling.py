@@ -13,7 +13,8 @@ from scipy.stats import qmc
 
 import gradlib as gl
 from gradlib.core.families import FAMILIES
-from gradlib.engine.sampling import SCRAMBLES, Sampler, Source, Streams, sobol_points
+from gradlib.core.law import FamilySampler, TableSampler
+from gradlib.engine.sampling import SCRAMBLES, Draws, Streams, sobol_points
 
 X = st.Normal("X", mu, sigma)
 AT = {mu: 0.3, sigma: 1.2}
@@ -23,10 +24,10 @@ REFUSED = ("Poisson", "Geometric", "Binomial")
 BY_QUANTILE = [name for name in CASES if name not in REFUSED]
 
 
-def source(name):
+def sampler(name):
     c = CASES[name]
     numbers = tuple(float(sp.sympify(parameter).subs(c.at)) for parameter in c.law.parameters)
-    return Source.of(c.law, numbers, c.at)
+    return c.law.sampler(numbers, c.at)
 
 
 def base(name):
@@ -59,16 +60,16 @@ def exact(J, at):
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_quantiles_are_scipys(name):
     u = np.array([1e-6, 1e-3, 0.01, 0.3, 0.5, 0.7, 0.99, 1 - 1e-6])
-    got, want = source(name).quantile(u), base(name).ppf(u)
+    got, want = sampler(name).quantile(u), base(name).ppf(u)
     assert got == pytest.approx(want, rel=1e-9, abs=1e-12)
-    assert source(name).quantile(u + 1e-4 * (u < 0.9)) != pytest.approx(want, rel=1e-9, abs=1e-12)
+    assert sampler(name).quantile(u + 1e-4 * (u < 0.9)) != pytest.approx(want, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.parametrize("name", CONTINUOUS)
 def test_quantiles_and_draws_follow_one_law(name):
     """Both ways to draw: uniform numbers through the quantile, and NumPy's own."""
     rng = np.random.default_rng(1)
-    by_quantile, direct = source(name).quantile(rng.random(20_000)), source(name).draw(rng, 20_000)
+    by_quantile, direct = sampler(name).quantile(rng.random(20_000)), sampler(name).draw(rng, 20_000)
     assert scipy.stats.ks_2samp(by_quantile, direct).pvalue > 1e-3
     spread = np.quantile(direct, 0.75) - np.quantile(direct, 0.25)
     assert scipy.stats.ks_2samp(by_quantile + 0.07 * spread, direct).pvalue < 1e-3
@@ -77,16 +78,16 @@ def test_quantiles_and_draws_follow_one_law(name):
 @pytest.mark.parametrize("name", BY_QUANTILE)
 def test_quantiles_are_finite_at_the_edges(name):
     edges = np.array([2.0**-53, 1 - 2.0**-53])
-    assert np.isfinite(source(name).quantile(edges)).all()
+    assert np.isfinite(sampler(name).quantile(edges)).all()
 
 
 def test_quantiles_of_discrete_laws():
     """The share of a fine grid that lands on each value is its probability."""
-    assert np.mean(source("Bernoulli").quantile(GRID)) == pytest.approx(0.3, abs=1e-3)
-    table = source("Table").quantile(GRID)
+    assert np.mean(sampler("Bernoulli").quantile(GRID)) == pytest.approx(0.3, abs=1e-3)
+    table = sampler("Table").quantile(GRID)
     assert set(table) == {-1.0, 0.5, 3.0}
     assert [np.mean(table == v) for v in (-1, 0.5, 3)] == pytest.approx([0.2, 0.5, 0.3], abs=1e-3)
-    impossible = Source(None, (0.0, 0.5, 0.0, 0.5, 0.0), (1.0, 2.0, 3.0, 4.0, 5.0), "T")
+    impossible = TableSampler("T", (0.0, 0.5, 0.0, 0.5, 0.0), (1.0, 2.0, 3.0, 4.0, 5.0))
     assert set(impossible.quantile(np.concatenate([[0.0, 0.5, 1 - 2.0**-53], GRID]))) == {2.0, 4.0}
 
 
@@ -94,11 +95,11 @@ def test_quantiles_of_discrete_laws():
 def test_symmetric_means_that_the_base_density_is_even(name):
     x = np.array([0.1, 0.4, 0.77, 2.3])
     even = np.allclose(base(name).pdf(x), base(name).pdf(-x), rtol=1e-12)
-    assert source(name).is_symmetric == even
+    assert sampler(name).symmetric == even
 
 
 def test_tables_have_no_mirror():
-    assert not source("Table").is_symmetric and not source("Bernoulli").is_symmetric
+    assert not sampler("Table").symmetric and not sampler("Bernoulli").symmetric
 
 
 # --- antithetic pairs --------------------------------------------------------------------
@@ -212,8 +213,8 @@ def test_equal_scrambles_are_no_certainty():
 
 def test_cauchys_quantile_keeps_its_digits():
     u = np.array([1e-12, 0.3, 0.5, 1 - 2.0**-40])
-    source = Source("Cauchy", (), (), "X")
-    assert source.quantile(u) == pytest.approx([-1 / (np.pi * 1e-12), np.tan(np.pi * -0.2), 0, 2.0**40 / np.pi], rel=1e-12, abs=1e-16)
+    cauchy = FamilySampler("X", "Cauchy", (0.0, 1.0))
+    assert cauchy.quantile(u) == pytest.approx([-1 / (np.pi * 1e-12), np.tan(np.pi * -0.2), 0, 2.0**40 / np.pi], rel=1e-12, abs=1e-16)
 
 
 def test_sobol_is_worth_it():
@@ -246,9 +247,9 @@ def test_uniform_numbers_of_pairs_are_never_zero_or_one():
         def integers(self, high, size):
             return np.full(size, self.value(high), np.int64)
 
-    sampler = Sampler(((source("Exponential"), source("Gumbel"), source("Rayleigh")),), mirrored=True)
+    pairs = Draws(((sampler("Exponential"), sampler("Gumbel"), sampler("Rayleigh")),), mirrored=True)
     for value in (lambda high: 0, lambda high: high - 1):
-        for _, draws in sampler.draw(Edge(value), np.empty((3, 4)), None):
+        for _, draws in pairs.draw(Edge(value), np.empty((3, 4)), None):
             assert np.isfinite(draws).all() and np.all(np.abs(draws) < 50)
 
 

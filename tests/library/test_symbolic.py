@@ -10,7 +10,7 @@ import gradlib as gl
 from gradlib.proof.lower import FalseStep
 from gradlib.proof.rules import Boundary, Substitution
 from gradlib.proof.statements import PROVED, Assumption, Definition, Derivation
-from gradlib.core.law import law
+from gradlib.core.variable import law
 from gradlib.proof.prover import Prover
 
 x, y, e, theta, mu, k, a, b, c = sp.symbols("x y epsilon theta mu k a b c", real=True)
