@@ -1,24 +1,14 @@
 r"""A law that is given by one formula for its density: the user's own, or a family of SymPy without a row.
 
-The score is the derivative of the formula. Draws, and the quantile, are SciPy's numerical inversion of the
-distribution function (:class:`scipy.stats.sampling.NumericalInversePolynomial`, with an error of 1e-12 in the
-quantile's argument); those of a discrete law come from a table of its probabilities. The path velocity is
-:math:`-\partial_\theta P_\theta / p_\theta`, in closed form where SymPy knows the distribution function.
-
-Where the mass lies nobody says. It is looked for around the ends of the support, the parameters' values, the kinks
-and the maxima of the density, over all scales; what is found must add up to 1, or the law is refused.
-
-Source: Derflinger, Hörmann and Leydold (2010), *Random variate generation by numerical inversion when only the
-density is known*.
+The score is the derivative of the formula, the quantile and the draws come from :mod:`gradlib.core.formula`. The path
+velocity is :math:`-\partial_\theta P_\theta / p_\theta`, in closed form where SymPy knows the distribution function.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
-import mpmath as mp
 import numpy as np
 import sympy as sp
 from sympy.core.function import AppliedUndef
@@ -27,10 +17,12 @@ from sympy.stats.crv_types import ContinuousDistributionHandmade
 from sympy.stats.drv_types import DiscreteDistributionHandmade
 
 from gradlib.core.errors import UnsoundEstimator
-from gradlib.core.law import Law, Sampler, Velocity, inside_support, tidy
+from gradlib.core.formula import Formula, derivative, inverse, piecewise, spread, uniform, weighed
+from gradlib.core.law import Law, Sampler, Velocity, inside_support
 
-TOLERANCE = 1e-6  # by which the mass may differ from 1: a pole at an edge hides 1e-8 of it between two floating-point numbers
-LONGEST = 2**20  # values of a discrete law in its table
+
+
+TOLERANCE = 1e-6  # of the mass: a pole at an edge hides 1e-8 of it between two neighbouring numbers
 
 
 class DensityLaw(Law):
@@ -68,7 +60,7 @@ class DensityLaw(Law):
 
     @property
     def log_density(self) -> sp.Expr:
-        return _piecewise(lambda piece: sp.expand_log(sp.log(piece), force=True), self.density)
+        return piecewise(lambda piece: sp.expand_log(sp.log(piece), force=True), self.density)
 
     def score(self, theta: sp.Symbol) -> sp.Expr:
         if self.is_abstract:
@@ -97,37 +89,25 @@ class DensityLaw(Law):
                 f"{self.variable} has an abstract density and no path is known. Write x = g(eps, theta) with a base "
                 "variable eps yourself, and differentiate Expectation(F(g(eps, theta))); or use score_function"
             )
-        if self.positive is False:
+        if not isinstance(self.support, sp.Interval):
             return (
-                f"the density of {self.variable} vanishes inside its support, so its draws cannot move across the gap. "
+                f"the support of {self.variable} has a gap, and its draws cannot move across it. "
                 "Use score_function"
             )
         return None
 
     @property
-    def positive(self) -> bool | None:
-        """Whether the density is positive on the whole of one interval; ``None`` where SymPy cannot decide."""
-        if not isinstance(self.support, sp.Interval):
-            return False
+    def _surely_positive(self) -> bool:
+        """Whether SymPy sees that the density is positive on its whole support; elsewhere that is measured on use."""
         real = {s: sp.Dummy(s.name, real=True, positive=s.is_positive) for s in self.parameters}
-        inside = self.density.xreplace({**real, self.symbol: self.signed})
-        if inside.is_positive or isinstance(inside, sp.Piecewise) and all(piece.is_positive for piece, _ in inside.args):
-            return True
-        try:
-            zeros = sp.solveset(self.density, self.symbol, self.support.interior)
-        except (NotImplementedError, ValueError, TypeError):
-            return None
-        if zeros is sp.S.EmptySet:
-            return True
-        return False if isinstance(zeros, (sp.FiniteSet, sp.Interval)) else None
+        return self.density.xreplace({**real, self.symbol: self.signed}).is_positive is True
 
     def velocity(self, theta: sp.Symbol) -> sp.Expr:
         if self.no_path:
             raise ValueError(self.no_path)
         below = getattr(self.distribution, "_cdf", lambda x: None)(self.symbol)
-        if below is not None:
-            pieces = [piece for piece, _ in below.args if piece not in (0, 1)] if isinstance(below, sp.Piecewise) else [below]
-            closed = tidy(-derivative(pieces[0], theta) / self.density) if len(pieces) == 1 else sp.nan
+        if below is not None and self._surely_positive:
+            closed = -derivative(inside_support(below), theta) / self.density
             if not closed.has(sp.nan, sp.Derivative, sp.Subs, sp.meijerg, sp.hyper):
                 return closed
         if self.support.has(theta):
@@ -167,11 +147,7 @@ class DensityLaw(Law):
                 )
 
     def spread(self, numbers: Sequence[float], tails: Sequence[float]) -> list[float]:
-        edges, masses = panels(self._here(numbers))
-        below, above = np.cumsum(masses), np.cumsum(masses[::-1])
-        points = {edges[min(int(np.searchsorted(below, u)) + 1, len(edges) - 1)] for u in tails}
-        points |= {edges[-1 - min(int(np.searchsorted(above, u)) + 1, len(edges) - 1)] for u in tails}
-        return sorted(float(point) for point in points if np.isfinite(point))
+        return spread(self._here(numbers), tails)
 
     def sampler(self, numbers: Sequence[float], at: Mapping[sp.Symbol, float]) -> Sampler:
         return FormulaSampler(str(self.variable), self._here(numbers))
@@ -213,20 +189,6 @@ def _indicator(condition) -> sp.Expr:
     raise ValueError(f"the density is given by the condition {condition}: write it with <, <=, > and >=")
 
 
-def _piecewise(f: Callable[[sp.Expr], sp.Expr], e: sp.Expr) -> sp.Expr:
-    """f of an expression, piece by piece."""
-    if not isinstance(e, sp.Piecewise):
-        return f(e)
-    return sp.Piecewise(*((f(piece) if piece != 0 else sp.S.NegativeInfinity, condition) for piece, condition in e.args))
-
-
-def derivative(e: sp.Expr, theta: sp.Symbol) -> sp.Expr:
-    """∂e/∂θ between its jumps. Every symbol counts as real, or SymPy would differentiate |x| into two parts."""
-    real = {s: sp.Dummy(s.name, real=True, positive=s.is_positive) for s in e.free_symbols if not s.is_real}
-    slope = sp.diff(e.xreplace(real).replace(sp.S.NegativeInfinity, sp.S.Zero), real.get(theta, theta))
-    return tidy(slope.replace(sp.DiracDelta, lambda *args: sp.S.Zero).xreplace({dummy: s for s, dummy in real.items()}))
-
-
 @dataclass(frozen=True)
 class Slope:
     """What a velocity's key stands for: a density and its derivative in one parameter.
@@ -252,159 +214,6 @@ class Slope:
         here = {name: sp.Float(float(number), 17) for name, number in zip(self.parameters, numbers)}
         ends = (float(end.xreplace(here)) for end in (self.support.inf, self.support.sup))
         return Formula(self.density.xreplace(here), self.symbol, *ends), self.slope.xreplace(here)
-
-
-# --- a formula with numbers -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Formula:
-    """A density (or the probabilities of whole numbers) without parameters.
-
-    Attributes:
-        expression: of ``symbol``.
-        lower, upper: the ends of the support.
-        discrete: whether the values are whole numbers.
-    """
-
-    expression: sp.Expr
-    symbol: sp.Symbol
-    lower: float
-    upper: float
-    discrete: bool = False
-
-    def compile(self, expression: sp.Expr | None = None) -> Callable[[np.ndarray], np.ndarray]:
-        """A function on arrays; what NumPy cannot say (0·∞ far out) mpmath does."""
-        x = sp.Dummy("x", real=True)
-        e = (self.expression if expression is None else expression).xreplace({self.symbol: x})
-        fast, exact = sp.lambdify(x, e, "scipy"), sp.lambdify(x, e, "mpmath")
-
-        def f(t: np.ndarray) -> np.ndarray:
-            with np.errstate(all="ignore"):
-                values = np.array(np.broadcast_to(np.asarray(fast(t)), np.shape(t)))
-            if np.iscomplexobj(values):
-                values = np.where(abs(values.imag) <= 1e-12 * abs(values.real), values.real, np.nan)
-            for i in np.flatnonzero(np.isnan(values)):
-                values[i] = _exactly(exact, float(t[i]))
-            return values.astype(float)
-
-        return f
-
-
-def _exactly(f: Callable, t: float) -> float:
-    try:
-        value = f(mp.mpf(t))
-        return float(value) if not isinstance(value, mp.mpc) else np.nan
-    except (ZeroDivisionError, OverflowError, ValueError, TypeError):
-        return 0.0  # a single point, or one beyond the reach of any arithmetic
-
-
-@lru_cache(maxsize=64)
-def landmarks(formula: Formula) -> tuple[float, ...]:
-    """Points around which mass may lie: ends, numbers and kinks of the formula, and its maxima."""
-    x, found = formula.symbol, {0.0, formula.lower, formula.upper}
-    found |= {float(n) * sign for n in formula.expression.atoms(sp.Number) for sign in (1, -1) if n.is_finite}
-    for node in formula.expression.atoms(sp.Abs, sp.Heaviside, sp.sign, sp.Max, sp.Min, sp.core.relational.Relational):
-        surfaces = [node.args[0] - other for other in node.args[1:] if other.has(x) or node.args[0].has(x)] or [node.args[0]]
-        for surface in surfaces:
-            try:
-                found |= {float(root) for root in sp.solveset(surface, x, sp.S.Reals) if root.is_number}
-            except (NotImplementedError, ValueError, TypeError):
-                pass
-    inside = sorted(point for point in found if np.isfinite(point) and formula.lower <= point <= formula.upper)
-    inside = inside or [min(max(0.0, formula.lower), formula.upper)]
-    slope = formula.compile(derivative(_piecewise(lambda p: sp.expand_log(sp.log(p), force=True), formula.expression), x))
-    grid = _grid(formula, inside, 3)
-    with np.errstate(all="ignore"):
-        signs = np.sign(slope(grid))
-    for i in np.flatnonzero((signs[:-1] > 0) & (signs[1:] < 0)):
-        low, high = grid[i], grid[i + 1]
-        for _ in range(80):  # a maximum, by bisection
-            middle = (low + high) / 2
-            low, high = (middle, high) if slope(np.array([middle]))[0] > 0 else (low, middle)
-        inside.append((low + high) / 2)
-    return tuple(sorted(set(inside)))
-
-
-def _grid(formula: Formula, centres: Sequence[float], per_decade: int) -> np.ndarray:
-    """Points at all distances from the centres, inside the support."""
-    steps = 10.0 ** np.linspace(-300, 60, 360 * per_decade + 1)
-    points = np.concatenate([[c + side * steps for side in (1, -1)] for c in centres], axis=None)
-    points = np.unique(np.concatenate([points, np.asarray(centres, float)]))
-    return points[(points > formula.lower) & (points < formula.upper)]
-
-
-@lru_cache(maxsize=64)
-def panels(formula: Formula) -> tuple[np.ndarray, np.ndarray]:
-    """Edges of panels in order, and the mass of each (of a discrete law: its values, and their probabilities)."""
-    f = formula.compile()
-    if formula.discrete:
-        values = formula.lower + np.arange(LONGEST)
-        values = values[values <= formula.upper]
-        return np.append(values, values[-1] + 1), f(values)
-    edges = _grid(formula, landmarks(formula), 8)
-    ends = [end for end in (formula.lower, formula.upper) if np.isfinite(end)]
-    edges = np.unique(np.concatenate([edges, ends]))
-    nodes, weights = np.polynomial.legendre.leggauss(8)
-    half, middle = np.diff(edges)[:, None] / 2, (edges[1:, None] + edges[:-1, None]) / 2
-    values = f((half * nodes + middle).ravel()).reshape(len(half), -1)
-    with np.errstate(all="ignore"):
-        masses = (half * weights * values).sum(axis=1)
-    return edges, np.where(np.isfinite(masses), masses, 0.0)
-
-
-@lru_cache(maxsize=256)
-def weighed(formula: Formula) -> tuple[float, float, float]:
-    """The mass of a formula; its lowest value, and where that is."""
-    edges, masses = panels(formula)
-    middle = edges[:-1] if formula.discrete else (edges[1:] + edges[:-1]) / 2
-    values = formula.compile()(middle)
-    i = int(np.nanargmin(values))
-    return float(masses.sum()), float(min(values[i], 0.0)), float(middle[i])
-
-
-@lru_cache(maxsize=64)
-def inverse(formula: Formula) -> Callable[[np.ndarray], np.ndarray]:
-    """The quantile function, on arrays of numbers between 0 and 1."""
-    edges, masses = panels(formula)
-    below = np.cumsum(masses) / masses.sum()
-    if formula.discrete:
-        if masses.sum() < 1 - 1e-12:
-            raise ValueError(
-                f"{1 - masses.sum():.2g} of the mass lies beyond {LONGEST:,} values: such a tail cannot be drawn by inversion"
-            )
-        return lambda u: edges[np.searchsorted(below[:-1], u, side="right")]
-    from scipy.stats import sampling  # slow to import, and needed by such laws only
-
-    f, middle = formula.compile(), float(edges[np.searchsorted(below, 0.5)])
-    low, high = formula.lower, formula.upper
-    # Where the density has a pole at a finite end, its logarithmic distance has a density without one.
-    maps = [(lambda t: t, lambda t: 1.0, low, high, middle)]
-    if np.isfinite(low):
-        maps.append((lambda t: low + np.exp(t), np.exp, -np.inf, np.log(high - low), np.log(middle - low)))
-    if np.isfinite(high):
-        maps.append((lambda t: high - np.exp(-t), lambda t: np.exp(-t), -np.log(high - low), np.inf, -np.log(high - middle)))
-    if np.isfinite(low) and np.isfinite(high):
-        share = (middle - low) / (high - low)
-        maps.append((
-            lambda t: low + (high - low) / (1 + np.exp(-t)), lambda t: (high - low) / (2 + 2 * np.cosh(t)),
-            -np.inf, np.inf, np.log(share / (1 - share)),
-        ))  # fmt: skip
-    reasons = []
-    for move, slope, left, right, centre in maps:
-        law = type("Law", (), {"pdf": staticmethod(lambda t: float(f(np.array([move(t)]))[0] * slope(t)))})()
-        try:
-            generator = sampling.NumericalInversePolynomial(law, center=centre, domain=(left, right), u_resolution=1e-12)
-        except sampling.UNURANError as error:
-            reasons.append(str(error))
-            continue
-        return lambda u: move(np.asarray(generator.ppf(u)))
-    raise ValueError(f"the distribution function of {formula.expression} cannot be inverted numerically: {reasons[0]}")
-
-
-def uniform(rng: np.random.Generator, shape: int | tuple[int, ...]) -> np.ndarray:
-    """Uniform numbers that are never 0 or 1."""
-    return (rng.integers(2**52, size=shape) + 0.5) * 2.0**-52
 
 
 @dataclass(frozen=True)

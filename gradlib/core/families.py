@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import mpmath as mp
 import numpy as np
@@ -47,7 +48,7 @@ class Family:
     Attributes:
         parameters: name and domain of each distribution argument, in SymPy's order.
         latex: prints the family, given its printed parameters.
-        scipy: the frozen SciPy distribution for numeric parameters.
+        scipy: the frozen SciPy distribution for numeric parameters, if there is one: it knows where the mass lies.
         conditions: what must hold between the parameters: (what to tell, a function of all of them).
         literals: SymPy's arguments after the parameters; with others the distribution is not of this family.
         support: the support, given the parameters, where SymPy's ``set`` is not it.
@@ -59,7 +60,8 @@ class Family:
             remove (Gamma's k) stands in it.
         draw: ``draw(rng, size, *parameters, out=None)`` of a family that is its own base (with the parameters that
             stand in it), or has none; in ``out`` where NumPy offers it. Without it draws come from the quantile.
-        quantile: ``quantile(u, *parameters)`` of the same; ``None`` where NumPy draws by search or rejection.
+        quantile: ``quantile(u, *parameters)`` of the same. Without it that of a continuous law is computed from its
+            density, and a discrete one has none: NumPy draws it by search or rejection.
         symmetric: whether this law, as a base, is symmetric about 0.
         cdf: in mpmath, for the oracle: the distribution function, of a family that is its own base and has parameters.
         survival: its complement, where 1 − cdf loses digits on the right.
@@ -68,7 +70,7 @@ class Family:
 
     parameters: tuple[tuple[str, str], ...]
     latex: Callable[..., str]
-    scipy: Callable
+    scipy: Callable | None = None
     conditions: tuple[tuple[str, Callable], ...] = ()
     literals: tuple = ()
     support: Callable[..., sp.Set] | None = None
@@ -109,16 +111,25 @@ class TruncatedNormalDistribution(SingleContinuousDistribution):
     def set(self):
         return sp.Interval(self.left, self.right)
 
-    def _below(self, x):
-        r""":math:`2 \Phi((x - \mu)/\sigma) - 1`."""
-        return sp.erf((x - self.mean) / (sp.sqrt(2) * self.std)) if x.is_infinite is not True else sp.sign(x)
+    def _tail(self, x, side=1):
+        r""":math:`2 \Phi(\mp (x - \mu)/\sigma)`, by erfc, which keeps its digits where little is left."""
+        if x.is_infinite:
+            return 1 - side * sp.sign(x)
+        return sp.erfc(side * (x - self.mean) / (sp.sqrt(2) * self.std))
+
+    def _mass(self):
+        if self.left.is_infinite:
+            return self._tail(self.right, -1)
+        return self._tail(self.left) - self._tail(self.right)
 
     def pdf(self, x):
         bell = sp.exp(-((x - self.mean) ** 2) / (2 * self.std**2)) / (self.std * sp.sqrt(2 * sp.pi))
-        return 2 * bell / (self._below(self.right) - self._below(self.left))
+        return 2 * bell / self._mass()
 
     def _cdf(self, x):
-        return (self._below(x) - self._below(self.left)) / (self._below(self.right) - self._below(self.left))
+        if self.left.is_infinite:
+            return self._tail(x, -1) / self._mass()
+        return 1 - (self._tail(x) - self._tail(self.right)) / self._mass()
 
 
 FAMILIES: dict[type, Family] = {
@@ -238,6 +249,14 @@ FAMILIES: dict[type, Family] = {
         draw=lambda rng, size, out=None: np.sqrt(rng.chisquare(3, size)),
         quantile=lambda u: np.sqrt(2 * scipy.special.gammaincinv(1.5, u)),
     ),
+    continuous.VonMisesDistribution: Family(
+        parameters=(("mu", REAL), ("k", POSITIVE)),
+        latex=_named("VonMises"),
+        path=lambda e, m, k: e,
+        base=lambda m, k: continuous.VonMisesDistribution(m, k),
+        draw=lambda rng, size, m, k, out=None: np.mod(rng.vonmises(m, k, size), 2 * np.pi),
+        cdf=lambda x, m, k: _von_mises_below(x, m, k),
+    ),
     continuous.CauchyDistribution: Family(
         parameters=(("x0", REAL), ("gamma", POSITIVE)),
         latex=_named("Cauchy"),
@@ -271,6 +290,34 @@ FAMILIES: dict[type, Family] = {
         scipy=lambda m, a: scipy.stats.pareto(a, scale=m),
         path=lambda e, m, a: m * sp.exp(e / a),
         base=lambda m, a: continuous.ExponentialDistribution(1),
+    ),
+    continuous.GammaInverseDistribution: Family(
+        parameters=(("a", POSITIVE), ("b", POSITIVE)),
+        latex=_named("InverseGamma"),
+        scipy=lambda a, b: scipy.stats.invgamma(a, scale=b),
+        path=lambda e, a, b: b / e,
+        base=lambda a, b: continuous.GammaDistribution(a, 1),
+    ),
+    continuous.ChiSquaredDistribution: Family(
+        parameters=(("k", POSITIVE),),
+        latex=lambda k: rf"\chi^{{2}}\left({k}\right)",
+        scipy=lambda k: scipy.stats.chi2(k),
+        path=lambda e, k: 2 * e,
+        base=lambda k: continuous.GammaDistribution(k / 2, 1),
+    ),
+    # --- differentiated by their distribution function --------------------------------------
+    continuous.KumaraswamyDistribution: Family(
+        parameters=(("a", POSITIVE), ("b", POSITIVE)),
+        latex=_named("Kumaraswamy"),
+        support=lambda a, b: sp.Interval(0, 1),  # SymPy says (0, ∞)
+        quantile=lambda u, a, b: (-np.expm1(np.log1p(-u) / b)) ** (1 / a),
+    ),
+    TruncatedNormalDistribution: Family(
+        parameters=(("mean", REAL), ("std", POSITIVE), ("left", EXTENDED), ("right", EXTENDED)),
+        conditions=(("left < right", lambda m, s, a, b: a < b),),
+        latex=_named("TruncatedNormal"),
+        scipy=lambda m, s, a, b: scipy.stats.truncnorm((a - m) / s, (b - m) / s, m, s),
+        quantile=lambda u, m, s, a, b: scipy.stats.truncnorm.ppf(u, (a - m) / s, (b - m) / s, m, s),
     ),
     # --- discrete ----------------------------------------------------------------------------
     discrete.PoissonDistribution: Family(
@@ -316,3 +363,19 @@ FAMILIES: dict[type, Family] = {
 def _student_tail(x, nu):
     """The mass of Student's t beyond |x|."""
     return mp.betainc(nu / 2, mp.mpf(1) / 2, 0, nu / (nu + x * x), regularized=True) / 2
+
+
+def _von_mises_below(x, m, k):
+    """Von Mises' distribution function on (0, 2π), by its Fourier series."""
+    waves = ((mp.sin(j * (x - m)) + mp.sin(j * m)) * c for j, c in enumerate(_von_mises_coefficients(k, mp.mp.prec), 1))
+    return x / (2 * mp.pi) + mp.fsum(waves) / mp.pi
+
+
+@lru_cache(maxsize=64)
+def _von_mises_coefficients(k, precision):
+    """I_j(k) / (j I_0(k)) for j = 1, 2, …, until nothing is left at this precision."""
+    found, whole = [], mp.besseli(0, k)
+    while not found or abs(found[-1]) > mp.mpf(2) ** -(precision + 4):
+        j = len(found) + 1
+        found.append(mp.besseli(j, k) / (j * whole))
+    return found

@@ -21,6 +21,7 @@ from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.families import COUNT, DOMAINS, EXTENDED, FAMILIES, POSITIVE, PROBABILITY, REAL, Family
+from gradlib.core.formula import Formula, inverse, spread
 from gradlib.core.weak import WeakPair
 
 
@@ -353,9 +354,7 @@ class FamilyLaw(Law):
                 raise ValueError(f"{self.variable}: {self.name} needs {what}{_got(*values)}")
 
     def spread(self, numbers: Sequence[float], tails: Sequence[float]) -> list[float]:
-        frozen = self.family.scipy(*numbers)
-        points = [frozen.ppf(u) for u in tails] + [frozen.isf(u) for u in reversed(tails)]
-        return sorted({float(q) for q in points if np.isfinite(q)})
+        return spread_of(type(self.distribution), numbers, tails)
 
     def sampler(self, numbers: Sequence[float], at: Mapping[sp.Symbol, float]) -> Sampler:
         return FamilySampler(str(self.variable), self.name, tuple(numbers))
@@ -403,7 +402,7 @@ class FamilySampler(Sampler):
 
     @property
     def no_quantile(self) -> str | None:
-        if drawn(BY_NAME[self.family])[0].quantile is None:
+        if drawn(BY_NAME[self.family])[0].quantile is None and _formal(BY_NAME[self.family]).is_discrete:
             return f"{self.family} is drawn by search or rejection, which takes a varying number of uniform numbers"
         return None
 
@@ -419,6 +418,8 @@ class FamilySampler(Sampler):
 
     def quantile(self, u: np.ndarray) -> np.ndarray:
         family, of_parameters = drawn(BY_NAME[self.family])
+        if family.quantile is None:
+            return np.asarray(inverse(formula_of(BY_NAME[self.family], self.numbers))(u), float)
         return np.asarray(family.quantile(u, *of_parameters(*self.numbers)), float)
 
     def value(self, draw: float) -> float:
@@ -450,6 +451,31 @@ def drawn(cls: type) -> tuple[Family, Callable]:
     return row, of_parameters
 
 
+def formula_of(cls: type, numbers: Sequence[float]) -> Formula:
+    """The density of a family with these parameters."""
+    law = _formal(cls)
+    here = dict(zip(law.parameters, (sp.Float(float(number), 17) for number in numbers)))
+    lower, upper = (float(end.xreplace(here)) for end in (law.support.inf, law.support.sup))
+    return Formula(law.density.xreplace(here), law.symbol, lower, upper, law.is_discrete)
+
+
+def quartiles(cls: type, numbers: Sequence[float]) -> Sequence[float]:
+    """The first quartile, the median and the third quartile of a family."""
+    if FAMILIES[cls].scipy is None:
+        low, *median, high = spread(formula_of(cls, numbers), (0.25, 0.5))
+        return low, median[0], high
+    return FAMILIES[cls].scipy(*numbers).ppf([0.25, 0.5, 0.75])
+
+
+def spread_of(cls: type, numbers: Sequence[float], tails: Sequence[float]) -> list[float]:
+    """Where the mass of a family lies: the quantiles of the tails on both sides, in order."""
+    if FAMILIES[cls].scipy is None:
+        return spread(formula_of(cls, numbers), tails)
+    frozen = FAMILIES[cls].scipy(*numbers)
+    points = [frozen.ppf(u) for u in tails] + [frozen.isf(u) for u in reversed(tails)]
+    return sorted({float(q) for q in points if np.isfinite(q)})
+
+
 # --- derivatives in formal parameters, once for each family -----------------------------------------
 
 
@@ -458,7 +484,8 @@ def _infinite(law: FamilyLaw) -> tuple:
     return tuple(p if p.is_infinite else None for p in law.parameters)
 
 
-def _formal(cls: type, infinite: tuple) -> FamilyLaw:
+@lru_cache(maxsize=None)
+def _formal(cls: type, infinite: tuple = ()) -> FamilyLaw:
     """A law of this family with a symbol for each parameter."""
     signs = {
         REAL: {"real": True}, EXTENDED: {"real": True}, POSITIVE: {"positive": True}, PROBABILITY: {"positive": True},
@@ -486,30 +513,30 @@ def _formal_velocities(cls: type, infinite: tuple) -> tuple[sp.Symbol, tuple, tu
     """(x, parameters, the velocity in each of them)."""
     law = _formal(cls, infinite)
     x, parameters = law.symbol, law.parameters
-    if law.base() is None:
-        return x, parameters, tuple(
-            None if p.is_infinite else tidy(-sp.diff(law.distribution._cdf(x), p) / law.density) for p in parameters
-        )
-    base, g = law.base()
     # ε and x need the signs of their supports, or SymPy cannot invert ε^(1/β).
-    eps = sp.Dummy("epsilon", positive=True) if base.set.inf == 0 else sp.Dummy("epsilon", real=True)
     inside = sp.Dummy("x", positive=True) if law.support.inf.is_nonnegative else x
-    (inverse,) = sp.solve(g(eps) - inside, eps)
+    if law.base() is None:
+        below, density = inside_support(law.distribution._cdf(inside)), law.density.subs(x, inside)
+        slopes = (None if p.is_infinite else tidy(-sp.diff(below, p) / density) for p in parameters)
+        return x, parameters, tuple(slope if slope is None else slope.subs(inside, x) for slope in slopes)
+    base, g = law.base()
+    eps = sp.Dummy("epsilon", positive=True) if base.set.inf == 0 else sp.Dummy("epsilon", real=True)
+    (noise,) = sp.solve(g(eps) - inside, eps)
     velocities = []
     for parameter in parameters:
         # What moves with the parameter at fixed noise, and the noise's own law where the parameter stands in it.
         fixed, own = sp.diff(g(eps), parameter), [sp.diff(a, parameter) for a in base.args]
         nodes = (Velocity(Str(name_of(base)), sp.Integer(j), eps, *base.args) * d for j, d in enumerate(own) if d != 0)
         moving = sum(nodes, sp.S.Zero) * sp.diff(g(eps), eps)
-        v = (fixed + moving).subs(eps, inverse)
+        v = (fixed + moving).subs(eps, noise)
         velocities.append((v if moving != 0 else tidy(v)).subs(inside, x))
     return x, parameters, tuple(velocities)
 
 
 def inside_support(pdf: sp.Expr) -> sp.Expr:
-    """The density without SymPy's Piecewise wrapping, which says 0 outside the support."""
+    """A density or a distribution function without SymPy's Piecewise wrapping, which says 0 and 1 outside the support."""
     if isinstance(pdf, sp.Piecewise):
-        return next(branch for branch, _ in pdf.args if branch != 0)
+        return next(branch for branch, _ in pdf.args if branch not in (0, 1))
     return pdf
 
 

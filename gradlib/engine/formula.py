@@ -3,7 +3,7 @@ r"""Path velocities of a density in one formula, in NumPy.
 .. math:: v_\theta(x) = -\frac{1}{p_\theta(x)} \int_{-\infty}^{x} \partial_\theta p_\theta(t)\, dt
           = \frac{1}{p_\theta(x)} \int_{x}^{\infty} \partial_\theta p_\theta(t)\, dt
 
-The derivative is SymPy's. Its integral is a table: on each panel of :func:`gradlib.core.density.panels` the polynomial
+The derivative is SymPy's. Its integral is a table: on each panel of :func:`gradlib.core.formula.panels` the polynomial
 through the Gauss–Legendre nodes, which is integrated as it stands. The side with the smaller mass is taken, where
 nothing cancels.
 """
@@ -15,7 +15,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.polynomial import legendre
 
-from gradlib.core.density import Slope, panels
+from gradlib.core.density import Slope
+from gradlib.core.formula import panels, require_no_gap
 
 NODES = 12
 
@@ -33,6 +34,7 @@ def velocity(key: str, index: int):
 @lru_cache(maxsize=64)
 def _table(key: str, index: int, numbers: tuple[float, ...]):
     formula, slope = Slope.of(key, index).at(numbers)
+    require_no_gap(formula)
     p, f = formula.compile(), formula.compile(slope)
     edges, masses = panels(formula)
     nodes, weights = legendre.leggauss(NODES)

@@ -24,8 +24,7 @@ from functools import lru_cache
 import numpy as np
 import sympy as sp
 
-from gradlib.core.families import FAMILIES
-from gradlib.core.law import BY_NAME, formal_scores
+from gradlib.core.law import BY_NAME, formal_scores, quartiles
 from gradlib.engine import formula
 
 _ROWS = 2048  # draws per chunk: a chunk times the nodes stays in cache
@@ -41,7 +40,7 @@ def velocity(family: str, index: int):
     def v(x, *parameters):
         x = np.asarray(x, float)
         flat, out = x.reshape(-1), np.empty(x.size)
-        quartile, median, third = FAMILIES[cls].scipy(*parameters).ppf([0.25, 0.5, 0.75])
+        quartile, median, third = quartiles(cls, parameters)
         below = flat <= median
         for side, edge in ((-1, lower), (1, upper)):
             (chosen,) = np.nonzero(below if side < 0 else ~below)

@@ -29,9 +29,10 @@ from scipy.integrate import quad
 
 from gradlib.core.binding import Binding, bind
 from gradlib.core.errors import DivergentExpectation, QuadratureError
-from gradlib.core.density import Slope, landmarks
+from gradlib.core.density import Slope
 from gradlib.core.expectation import Expectation
 from gradlib.core.families import FAMILIES
+from gradlib.core.formula import landmarks, require_no_gap
 from gradlib.core.law import BY_NAME, Law, Velocity
 from gradlib.oracle.line import (
     TOLERANCE,
@@ -376,8 +377,10 @@ def _velocity_of_formula(key: str, index: int) -> Callable:
     @lru_cache(maxsize=64)
     def prepared(*parameters):
         formula, slope = family.at(parameters)
-        f = sp.lambdify(formula.symbol, slope, "scipy")
-        return formula, sp.lambdify(formula.symbol, formula.expression, "mpmath"), f, landmarks(formula)
+        require_no_gap(formula)
+        f = formula.compile(slope)
+        p = sp.lambdify(formula.symbol, formula.expression, "mpmath")
+        return formula, p, lambda t: float(f(np.array([t]))[0]), landmarks(formula)
 
     @lru_cache(maxsize=2**14)  # mean and variance share their nodes
     def at(x, *parameters):
@@ -389,8 +392,7 @@ def _velocity_of_formula(key: str, index: int) -> Callable:
             warnings.simplefilter("ignore")  # far out nothing is left of the integrand, and the rule says so
             parts = (quad(f, a, b, epsabs=0, epsrel=1e-13, limit=200)[0] for a, b in zip(edges, edges[1:]) if a < b)
             total = mp.mpf(math.fsum(parts))
-        density = p(x)
-        return -side * total / density if density else mp.mpf(0)
+        return -side * total / p(x) if total else total
 
     return at
 

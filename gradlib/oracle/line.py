@@ -20,7 +20,9 @@ def _name(expression: sp.Expr) -> str:
 
 
 def _mpf(number: sp.Expr) -> mp.mpf:
-    return {sp.oo: mp.inf, -sp.oo: -mp.inf}.get(number) or mp.mpf(number)
+    """An end of a support, with all the digits that an integral may work with."""
+    with mp.workdps(330):
+        return {sp.oo: mp.inf, -sp.oo: -mp.inf}.get(number) or mp.mpf(number.evalf(330))
 
 
 def _panels(edges: list[mp.mpf], order: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from gradlib.core.expectation import Expectation, dependence
 from gradlib.sound.jumps import elementary
 from gradlib.sound.support import require_continuum
 
-#: What an estimator takes for granted. ``exchange`` is always assumed; the other two are
+#: What an estimator takes for granted. ``exchange`` is always assumed; the others are
 #: decided where they can be, and recorded only where the caller states them.
 ASSUMPTIONS = {
     "exchange": "the differentiated integrand is dominated by an integrable function near θ, so ∇ and ∫ may be exchanged",

@@ -11,7 +11,7 @@ from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
 from gradlib.core.law import Law
 from gradlib.rules.contract import assumption_names, each_parameter, parameter_derivative, parameters_of
-from gradlib.sound.jumps import require_continuous
+from gradlib.sound.jumps import require_continuous, require_continuous_density
 
 
 def pathwise(
@@ -119,6 +119,7 @@ def _path_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
     for each in moved:
         if each.no_path:
             raise UnsoundEstimator(f"pathwise: {each.no_path}")
+        require_continuous_density("pathwise", each, theta)
     if "continuous" not in assumed:
         require_continuous("pathwise", J, theta, moving_x=True)
     along = sum((parameter_derivative(F, each.symbol) * each.velocity(theta) for each in moved), sp.S.Zero)

@@ -29,7 +29,7 @@ from sympy.stats.rv import random_symbols
 from gradlib.core.expectation import Expectation
 from gradlib.core.joint import copies, total_score
 from gradlib.rules.contract import batch_size, each_parameter, parameter_derivative, parameters_of
-from gradlib.sound.jumps import require_continuous
+from gradlib.sound.jumps import require_continuous, require_continuous_density
 from gradlib.sound.support import require_fixed_support
 
 
@@ -152,11 +152,12 @@ def _leave_one_out(S: Expectation, J: Expectation, theta, n: int) -> Expectation
 
 def _score_rule(J: Expectation, theta: sp.Symbol, assumed: set[str], baseline: sp.Expr) -> sp.Expr:
     F = J.plain
-    for each in J.laws:
+    for law in J.laws:
         if "fixed support" not in assumed:
-            require_fixed_support(F, each, theta)
+            require_continuous_density("score_function", law, theta)
+            require_fixed_support(F, law, theta)
             if baseline != 0:
-                require_fixed_support(F - baseline, each, theta)
+                require_fixed_support(F - baseline, law, theta)
     if "continuous" not in assumed:
         require_continuous("score_function", J, theta, moving_x=False)
     return (F - baseline) * total_score(J, theta) + parameter_derivative(F, theta)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from functools import singledispatch
+
 import sympy as sp
 from sympy.logic.boolalg import BooleanFunction
 
@@ -9,11 +12,113 @@ from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
 from gradlib.core.law import Law
 
-#: Functions that are continuous on the whole real line. What is neither here nor treated
-#: in :func:`suspects` cannot be decided, and is refused.
+
+# --- the catalogue -------------------------------------------------------------------------------
+
+
+@singledispatch
+def surfaces(node: sp.Basic) -> Iterable[tuple[sp.Expr, str]]:
+    """Where a function may misbehave: pairs (surface, kind), the function being a "jump" or a "pole" where the surface is 0.
+
+    The one catalogue of jumps for all rules. What it does not know is "unknown", and refused. For a function of your
+    own: ``surfaces.register(MyFunction, lambda node: [])`` says that it is continuous everywhere.
+    """
+    return [(node, "unknown")]
+
+
+def _nowhere(node) -> list:
+    return []
+
+
+#: Functions that are continuous on the whole real line.
 _MONOTONE = (sp.exp, sp.sinh, sp.tanh, sp.asinh, sp.atan, sp.erf, sp.erfc, sp.erfi, sp.Abs, sp.Max, sp.Min)
-_CONTINUOUS = (*_MONOTONE, sp.sin, sp.cos, sp.cosh, sp.sinc, sp.Si, sp.fresnels, sp.fresnelc, sp.airyai, sp.airybi)
+_WAVES = (sp.sin, sp.cos, sp.cosh, sp.sinc, sp.Si, sp.fresnels, sp.fresnelc, sp.airyai, sp.airybi)
+_BUILT = (sp.Add, sp.Mul, sp.Tuple, sp.core.relational.Relational, BooleanFunction, sp.logic.boolalg.BooleanAtom)
+for _cls in (*_MONOTONE, *_WAVES, *_BUILT):
+    surfaces.register(_cls, _nowhere)
+
 _JUMPS = (sp.Heaviside, sp.sign, sp.floor, sp.ceiling)
+
+
+@surfaces.register(sp.Piecewise)
+def _(node):
+    for _, condition in node.args:
+        for relation in _relations(condition):
+            yield (node, "unknown") if relation is None else (relation.lhs - relation.rhs, "jump")
+
+
+@surfaces.register(sp.Heaviside)
+@surfaces.register(sp.sign)
+def _(node):
+    return [(node.args[0], "jump")]
+
+
+@surfaces.register(sp.floor)
+@surfaces.register(sp.ceiling)
+def _(node):
+    # Any whole number is a jump; look at a general one.
+    return [(node.args[0] - sp.Dummy("m", integer=True), "jump")]
+
+
+@surfaces.register(sp.log)
+def _(node):
+    return [(node.args[0], "pole")]
+
+
+@surfaces.register(sp.Pow)
+def _(node):
+    if not node.base.free_symbols:
+        return [] if node.base.is_positive else [(node, "unknown")]
+    return [] if node.exp.is_nonnegative or node.base.is_positive else [(node.base, "pole")]
+
+
+@surfaces.register(sp.tan)
+@surfaces.register(sp.sec)
+def _(node):
+    return [(sp.cos(node.args[0]), "pole")]
+
+
+@surfaces.register(sp.cot)
+@surfaces.register(sp.csc)
+def _(node):
+    return [(sp.sin(node.args[0]), "pole")]
+
+
+@surfaces.register(sp.gamma)
+@surfaces.register(sp.loggamma)
+@surfaces.register(sp.polygamma)
+def _(node):
+    return [] if node.args[-1].is_positive else [(node, "unknown")]
+
+
+@surfaces.register(sp.besselj)
+@surfaces.register(sp.besseli)
+def _(node):
+    return [] if node.order.is_integer and node.order.is_number else [(node, "unknown")]
+
+
+def suspects(expression: sp.Basic) -> Iterator[tuple[sp.Expr, str]]:
+    """The surfaces of an expression and of all its parts."""
+    if not expression.free_symbols or expression.is_Symbol:
+        return
+    yield from surfaces(expression)
+    for part in expression.args:
+        yield from suspects(part)
+
+
+def _relations(condition):
+    """The relations that a condition is made of; ``None`` stands for anything else."""
+    if isinstance(condition, sp.core.relational.Relational):
+        yield condition
+    elif isinstance(condition, BooleanFunction):
+        for part in condition.args:
+            yield from _relations(part)
+    elif condition not in (sp.true, sp.false):
+        yield None
+
+
+# --- what is refused -------------------------------------------------------------------------------
+
 _BY_HAND = "Integrate over the jump by hand, or smooth it and measure the bias"
 
 
@@ -50,6 +155,16 @@ def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bo
                     _refuse_jump(rule, F, x, root, theta)
 
 
+def require_continuous_density(rule: str, law: Law, theta: sp.Symbol) -> None:
+    """Refuse a density that jumps, inside its support, where θ moves the jump: its derivative misses it."""
+    density, x = elementary(law.density.xreplace({law.symbol: law.signed})), law.signed
+    for surface, why in suspects(density):
+        if surface.has(x) and surface.has(theta) and why == "jump":
+            for root in _roots(rule, surface, x, law, theta):
+                if root.has(theta):
+                    _refuse_jump(rule, density, x, root, theta, f"the density of {law.variable}")
+
+
 def elementary(F: sp.Expr) -> sp.Expr:
     """frac and Mod, written with floor."""
     return F.replace(lambda e: isinstance(e, (sp.frac, sp.Mod)), lambda e: e.rewrite(sp.floor))
@@ -60,61 +175,6 @@ def _instead(rule: str, where: sp.Expr, theta: sp.Symbol) -> str:
     if rule == "pathwise" and not where.has(theta):
         return "Use score_function, which does not differentiate the integrand in x"
     return _BY_HAND
-
-
-def suspects(node: sp.Expr):
-    """Pairs (surface, kind): F may have a "jump" or a "pole" where the surface is zero; or is "unknown"."""
-    if not node.free_symbols or node.is_Symbol:
-        return
-    parts = node.args
-    if isinstance(node, sp.Piecewise):
-        for _, condition in node.args:
-            for relation in _relations(condition):
-                if relation is None:
-                    yield node, "unknown"
-                else:
-                    parts += relation.args
-                    yield relation.lhs - relation.rhs, "jump"
-        parts = [value for value, _ in node.args] + [p for p in parts if not isinstance(p, sp.Tuple)]
-    elif isinstance(node, (sp.Heaviside, sp.sign)):
-        parts = node.args[:1]
-        yield node.args[0], "jump"
-    elif isinstance(node, (sp.floor, sp.ceiling)):
-        # Any whole number is a jump; look at a general one.
-        yield node.args[0] - sp.Dummy("m", integer=True), "jump"
-    elif isinstance(node, sp.log):
-        yield node.args[0], "pole"
-    elif isinstance(node, sp.Pow):
-        if not node.base.free_symbols:
-            if not node.base.is_positive:
-                yield node, "unknown"
-        elif not (node.exp.is_nonnegative or node.base.is_positive):
-            yield node.base, "pole"
-    elif isinstance(node, (sp.tan, sp.sec)):
-        yield sp.cos(node.args[0]), "pole"
-    elif isinstance(node, (sp.cot, sp.csc)):
-        yield sp.sin(node.args[0]), "pole"
-    elif isinstance(node, (sp.gamma, sp.loggamma, sp.polygamma)):
-        if not node.args[-1].is_positive:
-            yield node, "unknown"
-    elif isinstance(node, (sp.besselj, sp.besseli)):
-        if not (node.order.is_integer and node.order.is_number):
-            yield node, "unknown"
-    elif not isinstance(node, (sp.Add, sp.Mul, *_CONTINUOUS)):
-        yield node, "unknown"
-    for part in parts:
-        yield from suspects(part)
-
-
-def _relations(condition):
-    """The relations that a condition is made of; ``None`` stands for anything else."""
-    if isinstance(condition, sp.core.relational.Relational):
-        yield condition
-    elif isinstance(condition, BooleanFunction):
-        for part in condition.args:
-            yield from _relations(part)
-    elif condition not in (sp.true, sp.false):
-        yield None
 
 
 def _roots(rule: str, surface: sp.Expr, x: sp.Symbol, each: Law, theta: sp.Symbol) -> list[sp.Expr]:
@@ -229,20 +289,22 @@ def _beside(node: sp.Expr, t: sp.Symbol) -> sp.Expr:
     return at_root if _sign_beside(a - at_root, t) >= 0 else at_root - 1
 
 
-def _refuse_jump(rule: str, F: sp.Expr, x: sp.Symbol, root: sp.Expr, theta: sp.Symbol) -> None:
+def _refuse_jump(
+    rule: str, F: sp.Expr, x: sp.Symbol, root: sp.Expr, theta: sp.Symbol, what: str = "the integrand"
+) -> None:
     where = f"{x} = {root}".replace("_m", "m") + (", m a whole number" if root.has(sp.Dummy) else "")
     instead = _instead(rule, root, theta)
     right, left = one_sided_limit(F, x, root, 1), one_sided_limit(F, x, root, -1)
     if right is None or left is None:
         raise UnsoundEstimator(
-            f"{rule}: the integrand may jump at {where}, and whether it does cannot be decided. "
+            f"{rule}: {what} may jump at {where}, and whether it does cannot be decided. "
             f'If it does not, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: {instead}'
         )
     if right.has(sp.zoo, sp.oo, -sp.oo) or left.has(sp.zoo, sp.oo, -sp.oo):
-        raise UnsoundEstimator(f"{rule}: the integrand has a pole at {where}. {instead}")
+        raise UnsoundEstimator(f"{rule}: {what} has a pole at {where}. {instead}")
     jump = sp.simplify(right - left)
     if jump != 0:
         raise UnsoundEstimator(
-            f"{rule}: the integrand jumps by {str(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by draw, "
+            f"{rule}: {what} jumps by {str(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by draw, "
             f"misses the jump. {instead}"
         )

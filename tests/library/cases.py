@@ -7,7 +7,8 @@ import sympy as sp
 import sympy.stats as st
 
 import gradlib as gl
-from gradlib.core.families import FAMILIES
+from gradlib.core.families import FAMILIES, TruncatedNormalDistribution
+from gradlib.core.variable import named
 
 mu, lo = sp.symbols("mu lo", real=True)
 sigma, k, b, hi = sp.symbols("sigma k b hi", positive=True)
@@ -48,6 +49,13 @@ CASES = {
     "StudentT": case(st.StudentT("X", k), {k: 9.5}, moments=9.5),
     "Uniform": case(st.Uniform("X", lo, hi), {lo: -0.4, hi: 1.7}, scored=(), exponential=True),
     "Pareto": case(st.Pareto("X", sigma, k), {sigma: 1.2, k: 9.5}, scored=(k,), moments=9.5),
+    "Kumaraswamy": case(st.Kumaraswamy("X", k, b), {k: 2.5, b: 1.7}, exponential=True),
+    "GammaInverse": case(st.GammaInverse("X", k, sigma), {k: 9.5, sigma: 3.2}, moments=9.5),
+    "ChiSquared": case(st.ChiSquared("X", k), {k: 2.5}, exponential=True),
+    "VonMises": case(st.VonMises("X", mu, k), {mu: 2.3, k: 1.2}, exponential=True),
+    "TruncatedNormal": case(
+        named(TruncatedNormalDistribution(mu, sigma, lo, sp.oo), "X"), {mu: 0.3, sigma: 1.2, lo: -0.4}, scored=(mu, sigma), exponential=True
+    ),
     "Rayleigh": case(st.Rayleigh("X", sigma), {sigma: 1.2}, exponential=True),
     "Maxwell": case(st.Maxwell("X", sigma), {sigma: 1.2}, exponential=True),
     "Cauchy": case(st.Cauchy("X", mu, sigma), {mu: 0.3, sigma: 1.2}, moments=1),

@@ -1,0 +1,217 @@
+"""A density with numbers for its parameters: where its mass lies, how much there is, and its quantile.
+
+Where the mass lies nobody says. It is looked for around the ends of the support, the numbers in the formula, its kinks
+and its maxima, over all scales. The quantile is SciPy's numerical inversion of the distribution function
+(:class:`scipy.stats.sampling.NumericalInversePolynomial`, with an error of 1e-12 in its argument); that of whole numbers
+comes from a table of their probabilities.
+
+Source: Derflinger, Hörmann and Leydold (2010), *Random variate generation by numerical inversion when only the
+density is known*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import mpmath as mp
+import numpy as np
+import sympy as sp
+
+from gradlib.core.errors import UnsoundEstimator
+
+GAP = 1e-10  # a density lower than this share of what lies on both sides is a gap
+LONGEST = 2**20  # whole numbers in a table of probabilities
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A density (or the probabilities of whole numbers) without parameters.
+
+    Attributes:
+        expression: of ``symbol``.
+        lower, upper: the ends of the support.
+        discrete: whether the values are whole numbers.
+    """
+
+    expression: sp.Expr
+    symbol: sp.Symbol
+    lower: float
+    upper: float
+    discrete: bool = False
+
+    def compile(self, expression: sp.Expr | None = None) -> Callable[[np.ndarray], np.ndarray]:
+        """A function on arrays; what NumPy cannot say (0·∞ far out) mpmath does."""
+        x = sp.Dummy("x", real=True)
+        e = (self.expression if expression is None else expression).xreplace({self.symbol: x})
+        fast, exact = sp.lambdify(x, e, "scipy"), sp.lambdify(x, e, "mpmath")
+
+        def f(t: np.ndarray) -> np.ndarray:
+            with np.errstate(all="ignore"):
+                values = np.array(np.broadcast_to(np.asarray(fast(t)), np.shape(t)))
+            if np.iscomplexobj(values):
+                values = np.where(abs(values.imag) <= 1e-12 * abs(values.real), values.real, np.nan)
+            for i in np.flatnonzero(np.isnan(values)):
+                values[i] = _exactly(exact, float(t[i]))
+            return values.astype(float)
+
+        return f
+
+
+def _exactly(f: Callable, t: float) -> float:
+    try:
+        value = f(mp.mpf(t))
+        return float(value) if not isinstance(value, mp.mpc) else np.nan
+    except (ZeroDivisionError, OverflowError, ValueError, TypeError):
+        return 0.0  # a single point, or one beyond the reach of any arithmetic
+
+
+@lru_cache(maxsize=64)
+def landmarks(formula: Formula) -> tuple[float, ...]:
+    """Points around which mass may lie: ends, numbers and kinks of the formula, and its maxima."""
+    x, found = formula.symbol, {0.0, formula.lower, formula.upper}
+    found |= {float(n) * sign for n in formula.expression.atoms(sp.Number) for sign in (1, -1) if n.is_finite}
+    for node in formula.expression.atoms(sp.Abs, sp.Heaviside, sp.sign, sp.Max, sp.Min, sp.core.relational.Relational):
+        surfaces = [node.args[0] - other for other in node.args[1:] if other.has(x) or node.args[0].has(x)] or [node.args[0]]
+        for surface in surfaces:
+            try:
+                found |= {float(root) for root in sp.solveset(surface, x, sp.S.Reals) if root.is_number}
+            except (NotImplementedError, ValueError, TypeError):
+                pass
+    inside = sorted(point for point in found if np.isfinite(point) and formula.lower <= point <= formula.upper)
+    inside = inside or [min(max(0.0, formula.lower), formula.upper)]
+    slope = formula.compile(derivative(piecewise(lambda p: sp.expand_log(sp.log(p), force=True), formula.expression), x))
+    grid = _grid(formula, inside, 3)
+    with np.errstate(all="ignore"):
+        signs = np.sign(slope(grid))
+    for i in np.flatnonzero((signs[:-1] > 0) & (signs[1:] < 0)):
+        low, high = grid[i], grid[i + 1]
+        for _ in range(80):  # a maximum, by bisection
+            middle = (low + high) / 2
+            low, high = (middle, high) if slope(np.array([middle]))[0] > 0 else (low, middle)
+        inside.append((low + high) / 2)
+    return tuple(sorted(set(inside)))
+
+
+def _grid(formula: Formula, centres: Sequence[float], per_decade: int) -> np.ndarray:
+    """Points at all distances from the centres, inside the support."""
+    steps = 10.0 ** np.linspace(-300, 60, 360 * per_decade + 1)
+    points = np.concatenate([[c + side * steps for side in (1, -1)] for c in centres], axis=None)
+    points = np.unique(np.concatenate([points, np.asarray(centres, float)]))
+    return points[(points > formula.lower) & (points < formula.upper)]
+
+
+@lru_cache(maxsize=64)
+def panels(formula: Formula) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of panels in order, and the mass of each (of a discrete law: its values, and their probabilities)."""
+    f = formula.compile()
+    if formula.discrete:
+        values = formula.lower + np.arange(LONGEST)
+        values = values[values <= formula.upper]
+        return np.append(values, values[-1] + 1), f(values)
+    edges = _grid(formula, landmarks(formula), 8)
+    ends = [end for end in (formula.lower, formula.upper) if np.isfinite(end)]
+    edges = np.unique(np.concatenate([edges, ends]))
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    half, middle = np.diff(edges)[:, None] / 2, (edges[1:, None] + edges[:-1, None]) / 2
+    values = f((half * nodes + middle).ravel()).reshape(len(half), -1)
+    with np.errstate(all="ignore"):
+        masses = (half * weights * values).sum(axis=1)
+    return edges, np.where(np.isfinite(masses), masses, 0.0)
+
+
+@lru_cache(maxsize=256)
+def weighed(formula: Formula) -> tuple[float, float, float]:
+    """The mass of a formula; its lowest value, and where that is."""
+    edges, masses = panels(formula)
+    middle = edges[:-1] if formula.discrete else (edges[1:] + edges[:-1]) / 2
+    values = formula.compile()(middle)
+    i = int(np.nanargmin(values))
+    return float(masses.sum()), float(min(values[i], 0.0)), float(middle[i])
+
+
+@lru_cache(maxsize=64)
+def require_no_gap(formula: Formula) -> None:
+    """Refuse a density that (almost) vanishes between two places that have mass: a path cannot cross that."""
+    edges, _ = panels(formula)
+    with np.errstate(all="ignore"):
+        values = formula.compile()(edges[1:-1])
+    values[~np.isfinite(values)] = np.nanmax(values[np.isfinite(values)])
+    left, right = np.maximum.accumulate(values), np.maximum.accumulate(values[::-1])[::-1]
+    empty = values < GAP * np.minimum(left, right)
+    if empty.any():
+        raise UnsoundEstimator(
+            f"pathwise: the density {formula.expression} vanishes inside its support, at {edges[1:-1][empty][0]:.6g}: its draws "
+            "cannot move across the gap. Use score_function"
+        )
+
+
+@lru_cache(maxsize=64)
+def inverse(formula: Formula) -> Callable[[np.ndarray], np.ndarray]:
+    """The quantile function, on arrays of numbers between 0 and 1."""
+    edges, masses = panels(formula)
+    below = np.cumsum(masses) / masses.sum()
+    if formula.discrete:
+        if masses.sum() < 1 - 1e-12:
+            raise ValueError(
+                f"{1 - masses.sum():.2g} of the mass lies beyond {LONGEST:,} values: such a tail cannot be drawn by inversion"
+            )
+        return lambda u: edges[np.searchsorted(below[:-1], u, side="right")]
+    from scipy.stats import sampling  # slow to import, and needed by such laws only
+
+    f, middle = formula.compile(), float(edges[np.searchsorted(below, 0.5)])
+    low, high = formula.lower, formula.upper
+    # Where the density has a pole at a finite end, its logarithmic distance has a density without one.
+    maps = [(lambda t: t, lambda t: 1.0, low, high, middle)]
+    if np.isfinite(low):
+        maps.append((lambda t: low + np.exp(t), np.exp, -np.inf, np.log(high - low), np.log(middle - low)))
+    if np.isfinite(high):
+        maps.append((lambda t: high - np.exp(-t), lambda t: np.exp(-t), -np.log(high - low), np.inf, -np.log(high - middle)))
+    if np.isfinite(low) and np.isfinite(high):
+        share = (middle - low) / (high - low)
+        maps.append((
+            lambda t: low + (high - low) / (1 + np.exp(-t)), lambda t: (high - low) / (2 + 2 * np.cosh(t)),
+            -np.inf, np.inf, np.log(share / (1 - share)),
+        ))  # fmt: skip
+    reasons = []
+    for move, slope, left, right, centre in maps:
+        law = type("Law", (), {"pdf": staticmethod(lambda t: float(f(np.array([move(t)]))[0] * slope(t)))})()
+        try:
+            generator = sampling.NumericalInversePolynomial(law, center=centre, domain=(left, right), u_resolution=1e-12)
+        except sampling.UNURANError as error:
+            reasons.append(str(error))
+            continue
+        return lambda u: move(np.asarray(generator.ppf(u)))
+    raise ValueError(f"the distribution function of {formula.expression} cannot be inverted numerically: {reasons[0]}")
+
+
+def uniform(rng: np.random.Generator, shape: int | tuple[int, ...]) -> np.ndarray:
+    """Uniform numbers that are never 0 or 1."""
+    return (rng.integers(2**52, size=shape) + 0.5) * 2.0**-52
+
+
+def spread(formula: Formula, tails: Sequence[float]) -> list[float]:
+    """The quantiles of the tails on both sides, in order, to the width of a panel."""
+    edges, masses = panels(formula)
+    below, above = np.cumsum(masses), np.cumsum(masses[::-1])
+    points = {edges[min(int(np.searchsorted(below, u)) + 1, len(edges) - 1)] for u in tails}
+    points |= {edges[-1 - min(int(np.searchsorted(above, u)) + 1, len(edges) - 1)] for u in tails}
+    return sorted(float(point) for point in points if np.isfinite(point))
+
+
+# --- derivatives of formulas in pieces ---------------------------------------------------------------
+
+
+def piecewise(f: Callable[[sp.Expr], sp.Expr], e: sp.Expr) -> sp.Expr:
+    """f of an expression, piece by piece."""
+    if not isinstance(e, sp.Piecewise):
+        return f(e)
+    return sp.Piecewise(*((f(piece) if piece != 0 else sp.S.NegativeInfinity, condition) for piece, condition in e.args))
+
+
+def derivative(e: sp.Expr, theta: sp.Symbol) -> sp.Expr:
+    """∂e/∂θ between its jumps. Every symbol counts as real, or SymPy would differentiate |x| into two parts."""
+    real = {s: sp.Dummy(s.name, real=True, positive=s.is_positive) for s in e.free_symbols if not s.is_real}
+    slope = sp.diff(e.xreplace(real).replace(sp.S.NegativeInfinity, sp.S.Zero), real.get(theta, theta))
+    return slope.replace(sp.DiracDelta, lambda *args: sp.S.Zero).xreplace({dummy: s for s, dummy in real.items()})
