@@ -20,7 +20,7 @@ from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limi
 
 import gradlib as gl
 from gradlib.engine.executors import AHEAD, in_order, processors
-from gradlib.engine.runner import BLOCK
+from gradlib.engine.plan import BLOCK
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forks beside threads, on purpose
 

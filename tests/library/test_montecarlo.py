@@ -18,8 +18,9 @@ import sympy.stats as st
 from cases import mu, sigma
 
 import gradlib as gl
-from gradlib.engine.result import Estimate, _with_error
-from gradlib.engine.runner import BLOCK, TASK
+from gradlib.engine.plan import BLOCK
+from gradlib.engine.result import Estimate, with_error
+from gradlib.engine.runner import TASK
 from gradlib.engine.sampling import Streams
 
 X = st.Normal("X", mu, sigma)
@@ -409,7 +410,7 @@ def test_interrupted_is_a_keyboard_interrupt():
 PROGRESS = """if True:
     import io, itertools, json, os, sys
     from types import SimpleNamespace
-    import sympy as sp, gradlib as gl, gradlib.engine.runner as engine
+    import sympy as sp, gradlib as gl, gradlib.engine.progress as progress
     from sympy.stats import Normal
 
     class Screen(io.StringIO):
@@ -421,7 +422,7 @@ PROGRESS = """if True:
 
     def shown(tty, seconds=2, **how):
         sys.stderr = Screen(tty)
-        engine.time = SimpleNamespace(monotonic=itertools.count(step=seconds).__next__)
+        progress.time = SimpleNamespace(monotonic=itertools.count(step=seconds).__next__)
         try:
             gl.estimate(J, **{"samples": 10**6, "rng": 0, **how})
         finally:
@@ -669,7 +670,7 @@ def test_names_of_black_boxes(name):
     ],
 )
 def test_printing_keeps_two_digits_of_the_error(value, stderr, text):
-    assert _with_error(value, stderr) == text
+    assert with_error(value, stderr) == text
 
 
 def test_estimates_print():
