@@ -8,6 +8,7 @@ not matter where, when or how often it runs.
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ThreadPoolExecutor
@@ -142,9 +143,10 @@ def _can_travel(function) -> bool:
 
 
 def _unpacked(job: bytes, home: int, *task):
+    work = _loaded(job)
     if os.getpid() != home:
-        _one_blas_thread_for_good()
-    return _loaded(job)(*task)
+        _one_blas_thread_for_good(len(sys.modules))
+    return work(*task)
 
 
 @lru_cache(maxsize=8)
@@ -159,19 +161,20 @@ _runs: list = []  # one entry for each run in progress; the first holds the form
 
 
 @lru_cache(maxsize=1)
-def _libraries():
+def _libraries(modules: int):
+    """The libraries of linear algebra in this process; looked for again when it has imported more modules."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
 
 
-def _one_thread():
-    return _libraries().limit(limits=1, user_api="blas")
+def _limited():
+    return _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
 
 
 def _release() -> None:
     """threadpoolctl lets only the thread that set the number first set it again; here the last run out may be any."""
-    for library in _libraries().lib_controllers:
+    for library in _libraries(len(sys.modules)).lib_controllers:
         getattr(library, "clear_controlling_thread", lambda force: None)(force=True)
 
 
@@ -191,7 +194,7 @@ def one_blas_thread():
     restores it. Once a run, not once a task: a restored OpenBLAS wakes threads that spin for a while.
     """
     with _lock:
-        _runs.append(None if _runs else _set(_one_thread))
+        _runs.append(None if _runs else _set(_limited))
     try:
         yield
     finally:
@@ -201,6 +204,6 @@ def one_blas_thread():
 
 
 @lru_cache(maxsize=1)
-def _one_blas_thread_for_good() -> None:
+def _one_blas_thread_for_good(modules: int) -> None:
     """The same in a worker process, which has no other work (Dask's workers start like this too)."""
-    _one_thread()
+    _limited()
