@@ -883,4 +883,6 @@ def test_the_process_does_not_grow_with_the_samples(fresh):
 def test_a_library_of_linear_algebra_that_came_later_is_limited_too(fresh):
     """SciPy brings its own, which was not there at the first run."""
     before, inside, after = fresh["threads"]
+    if set(before) != {2}:
+        pytest.skip("this linear algebra has one thread only")
     assert set(inside) == {1} and before == after
