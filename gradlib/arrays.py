@@ -17,7 +17,7 @@ from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.law import Law
 from gradlib.core.variable import law, named
 from gradlib.engine import implicit
-from gradlib.engine.kernel import SymPyPrinter
+from gradlib.engine.kernel.emit import KernelPrinter
 
 Arrays = Mapping[sp.Symbol, np.ndarray]
 
@@ -205,7 +205,7 @@ def _pair(each: Law, theta: sp.Symbol, touched: int, coupled: bool) -> tuple[tup
 @lru_cache(maxsize=256)
 def _compiled(expressions: tuple[sp.Expr, ...], symbols: tuple[sp.Symbol, ...]) -> Callable:
     """SymPy to NumPy, with common subexpressions computed once."""
-    printer = SymPyPrinter({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": True})
+    printer = KernelPrinter(qualified=False)
     modules = [{"velocity": _velocity}, "scipy", "numpy"]
     dummies = {s: sp.Dummy() for s in symbols}  # a user's symbol may be called lambda
     function = sp.lambdify(list(dummies.values()), [e.xreplace(dummies) for e in expressions], modules, printer=printer, cse=True)

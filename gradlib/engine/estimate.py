@@ -8,7 +8,9 @@ by the block's index, and the blocks' moments are merged by index: the result do
 depend on the workers, and memory does not grow with n.
 
 The parts: :mod:`gradlib.engine.sampling` draws, :mod:`gradlib.engine.kernel` compiles the integrand,
-:mod:`gradlib.engine.moments` averages, :mod:`gradlib.engine.executors` spreads the blocks over workers.
+:mod:`gradlib.engine.integrand` puts the two together for a block, :mod:`gradlib.engine.moments` averages,
+:mod:`gradlib.engine.plan` says how much, :mod:`gradlib.engine.executors` spreads the blocks over workers,
+:mod:`gradlib.engine.runner` runs all of it.
 """
 
 from __future__ import annotations
@@ -20,8 +22,9 @@ import numpy as np
 from gradlib.core.binding import bind
 from gradlib.core.expectation import Expectation
 from gradlib.engine.integrand import _Draws, _integrand
+from gradlib.engine.plan import Plan, whole_number
 from gradlib.engine.result import Estimate
-from gradlib.engine.runner import Plan, _run, _whole
+from gradlib.engine.runner import run
 
 ROWS = 2**15  # draws in a block of the caller's own, which may be wide
 
@@ -104,8 +107,8 @@ def estimate(
         Mohamed, Rosca, Figurnov and Mnih (2020), *Monte Carlo gradient estimation in
         machine learning*. Owen (2013), *Monte Carlo theory, methods and examples*.
     """
-    bound = bind(J, at, functions)
-    return _run(_integrand([bound], sampling), Plan.of(samples, stderr, sampling), rng, executor, progress, J.is_vector)
+    work = _integrand([bind(J, at, functions)], sampling)
+    return run(work, Plan.of(samples, stderr, sampling), rng, executor, progress, J.is_vector)
 
 
 def difference(
@@ -153,8 +156,8 @@ def difference(
     References:
         Glasserman and Yao (1992), *Some guidelines and guarantees for common random numbers*.
     """
-    sides = [bind(J, plus, functions), bind(J, minus, functions)]
-    return _run(_integrand(sides, sampling), Plan.of(samples, stderr, sampling), rng, executor, progress, J.is_vector)
+    work = _integrand([bind(J, plus, functions), bind(J, minus, functions)], sampling)
+    return run(work, Plan.of(samples, stderr, sampling), rng, executor, progress, J.is_vector)
 
 
 def monte_carlo(
@@ -196,10 +199,10 @@ def monte_carlo(
     """
     if not callable(draw):
         raise TypeError(f"draw must be a function draw(rng, size), got {draw!r}")
-    block = _whole("block", block)
+    block = whole_number("block", block)
     if block < 1:
         raise ValueError(f"block must be at least 1, got {block}")
-    return _run(_Draws(draw), Plan.of(samples, stderr, "plain", block), rng, executor, progress, None)
+    return run(_Draws(draw), Plan.of(samples, stderr, "plain", block), rng, executor, progress, None)
 
 
 def cost(J: Expectation, at: Mapping | None = None, *, functions: Mapping | None = None) -> int:

@@ -8,6 +8,7 @@ not matter where, when or how often it runs.
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ThreadPoolExecutor
@@ -15,9 +16,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from threading import Event, Lock
-
-import cloudpickle
-from threadpoolctl import ThreadpoolController
 
 AHEAD = 256  # tasks in flight on a foreign executor: keeps a hundred workers busy, and bounds the memory
 
@@ -34,7 +32,8 @@ def in_order(executor, job, tasks: Iterable[tuple]) -> Iterator:
         executor: ``None`` for threads on all processors; an executor; or a function without
             arguments that makes one, which is closed at the end and replaced once if it breaks.
         job: a callable. If it is a dataclass with a field ``stopped``, that tells a thread whether
-            anybody waits for the result. To an executor that may be in another process it travels by cloudpickle.
+            anybody waits for the result. To an executor that may be in another process it travels by
+            cloudpickle, which takes lambdas and closures too.
         tasks: tuples of arguments.
 
     Raises:
@@ -89,7 +88,7 @@ def in_order(executor, job, tasks: Iterable[tuple]) -> Iterator:
                     pending = deque((task, submit(task)) for task, _ in pending)
                     continue
                 except CancelledError as error:
-                    raise RuntimeError("the executor cancelled a task, so there is no estimate: was it closed?") from error
+                    raise RuntimeError(_CANCELLED) from error
                 pending.popleft()
                 yield result
         finally:
@@ -102,20 +101,28 @@ def in_order(executor, job, tasks: Iterable[tuple]) -> Iterator:
             executor.shutdown(wait=True, cancel_futures=True)
 
 
+_CANCELLED = "the executor cancelled a task, so there is no estimate: was it closed?"
 _BROKEN = (
-    "the executor broke, so there is no estimate ({}). A worker was killed or ran out of memory. Give a function that makes "
-    "the executor, such as executor=functools.partial(ProcessPoolExecutor, 2): then a broken one is replaced once"
+    "the executor broke, so there is no estimate ({}). A worker was killed or ran out of memory. Give a function that "
+    "makes the executor, such as executor=functools.partial(ProcessPoolExecutor, 2): then a broken one is replaced once"
 )
 
 
 def _made(make: Callable[[], Executor]) -> Executor:
     executor = make()
     if not callable(getattr(executor, "submit", None)):
-        raise TypeError(f"executor={make!r} returned {executor!r}, which has no submit(): return an executor of concurrent.futures")
+        raise TypeError(
+            f"executor={make!r} returned {executor!r}, which has no submit(): return an executor of concurrent.futures"
+        )
     return executor
 
 
+# cloudpickle and threadpoolctl are imported where they are used: with the first run that needs them.
+
+
 def _packed(job) -> bytes:
+    import cloudpickle
+
     try:
         return cloudpickle.dumps(job)
     except Exception as error:  # pickling runs the objects' own code: anything may come out
@@ -127,6 +134,8 @@ def _packed(job) -> bytes:
 
 
 def _can_travel(function) -> bool:
+    import cloudpickle
+
     try:
         return bool(cloudpickle.dumps(function))
     except Exception:
@@ -134,28 +143,38 @@ def _can_travel(function) -> bool:
 
 
 def _unpacked(job: bytes, home: int, *task):
+    work = _loaded(job)
     if os.getpid() != home:
-        _one_blas_thread_for_good()
-    return _loaded(job)(*task)
+        _one_blas_thread_for_good(len(sys.modules))
+    return work(*task)
 
 
 @lru_cache(maxsize=8)
 def _loaded(job: bytes):
+    import cloudpickle
+
     return cloudpickle.loads(job)
 
 
 _lock = Lock()
-missing_part: list = []  # one entry for each run in progress; the first holds the former number of threads
+_runs: list = []  # one entry for each run in progress; the first holds the former number of threads
 
 
 @lru_cache(maxsize=1)
-def _libraries() -> ThreadpoolController:
+def _libraries(modules: int):
+    """The libraries of linear algebra in this process; looked for again when it has imported more modules."""
+    from threadpoolctl import ThreadpoolController
+
     return ThreadpoolController()
 
 
+def _limited():
+    return _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
+
+
 def _release() -> None:
-    """threadpoolctl lets only the thread that set the number first set it again; here the last run out does, in any thread."""
-    for library in _libraries().lib_controllers:
+    """threadpoolctl lets only the thread that set the number first set it again; here the last run out may be any."""
+    for library in _libraries(len(sys.modules)).lib_controllers:
         getattr(library, "clear_controlling_thread", lambda force: None)(force=True)
 
 
@@ -175,16 +194,16 @@ def one_blas_thread():
     restores it. Once a run, not once a task: a restored OpenBLAS wakes threads that spin for a while.
     """
     with _lock:
-        missing_part.append(None if missing_part else _set(lambda: _libraries().limit(limits=1, user_api="blas")))
+        _runs.append(None if _runs else _set(_limited))
     try:
         yield
     finally:
         with _lock:
-            if former := missing_part.pop():
+            if former := _runs.pop():
                 _set(former.restore_original_limits)
 
 
 @lru_cache(maxsize=1)
-def _one_blas_thread_for_good() -> None:
+def _one_blas_thread_for_good(modules: int) -> None:
     """The same in a worker process, which has no other work (Dask's workers start like this too)."""
-    _libraries().limit(limits=1, user_api="blas")
+    _limited()

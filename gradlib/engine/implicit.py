@@ -11,8 +11,9 @@ Density and score are the ones SymPy derives; nothing is typed for a family. The
 is taken over the side of the median on which x lies (there the two integrals, which are
 equal, lose no digits by cancellation), by a double-exponential rule, for a block of x at
 once. The result is good to 1e-12 (relative, or absolute in units of the spread) for shapes
-from 0.1 to 100, beyond which it loses digits in proportion to the shape. For smaller ones the draws spread over hundreds of orders of magnitude,
-and those next to 0 lose digits: at Gamma's k = 0.02 the relative error reaches 1e-4.
+from 0.1 to 100, beyond which it loses digits in proportion to the shape. For smaller ones the
+draws spread over hundreds of orders of magnitude, and those next to 0 lose digits: at Gamma's
+k = 0.02 the relative error reaches 1e-4.
 
 Source: Figurnov, Mohamed and Mnih (2018), *Implicit reparameterization gradients*.
 """

@@ -44,11 +44,12 @@ class Estimate:
     def rounded(self) -> str:
         """Value ± standard error, both down to the second significant digit of the error: more would be noise."""
         if np.ndim(self.value) == 0:
-            return _with_error(float(self.value), float(self.stderr))
-        return "[" + ", ".join(map(_with_error, np.ravel(self.value), np.ravel(self.stderr))) + "]"
+            return with_error(float(self.value), float(self.stderr))
+        return "[" + ", ".join(map(with_error, np.ravel(self.value), np.ravel(self.stderr))) + "]"
 
 
-def _with_error(value: float, stderr: float) -> str:
+def with_error(value: float, stderr: float) -> str:
+    """``value ± stderr``, as :attr:`Estimate.rounded` prints it."""
     if not math.isfinite(stderr):
         return f"{value:.6g} ± {stderr}"
     if not stderr > 0:
@@ -69,6 +70,22 @@ class Unfinished(RuntimeError):
 
     estimate: Estimate
 
+    @classmethod
+    def after(cls, so_far: Estimate, target: float) -> Unfinished:
+        """With the number of draws that would do."""
+        largest = float(np.max(so_far.stderr))
+        if largest > target:
+            needed = so_far.samples * (largest / target) * (largest / target)
+            why = f"it is {largest:.2g}; at this rate {needed:.1e} draws would be needed"
+        else:
+            why = "some component had the same value in all draws, which says nothing about its error"
+        error = cls(
+            f"the standard error {target:g} was not reached in {so_far.samples:,} draws: {why}. "
+            "Raise samples=, or lower the variance. The average so far is in this error's .estimate"
+        )
+        error.estimate = so_far
+        return error
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C ended an average early.
@@ -79,3 +96,12 @@ class Interrupted(KeyboardInterrupt):
     """
 
     estimate: Estimate | None
+
+    @classmethod
+    def after(cls, so_far: Estimate | None) -> Interrupted:
+        if so_far is None:
+            error = cls("interrupted before anything was averaged")
+        else:
+            error = cls(f"interrupted; the average so far, {so_far}, is in this error's .estimate")
+        error.estimate = so_far
+        return error

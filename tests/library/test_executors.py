@@ -20,7 +20,7 @@ from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limi
 
 import gradlib as gl
 from gradlib.engine.executors import AHEAD, in_order, processors
-from gradlib.engine.runner import BLOCK
+from gradlib.engine.plan import BLOCK
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # forks beside threads, on purpose
 
@@ -37,7 +37,7 @@ def processes(workers=2, method=METHODS[0]):
 
 def children():
     """Worker processes that are still there, but for those of the Dask cluster."""
-    return [each for each in multiprocessing.active_children() if "Dask" not in each.name]
+    return [process for process in multiprocessing.active_children() if "Dask" not in process.name]
 
 
 def closure(power):
@@ -47,10 +47,14 @@ def closure(power):
 WORK = {
     "gradient": lambda **how: gl.estimate(gl.score_function(J, [mu, sigma]), AT, samples=SEVERAL, rng=11, **how),
     "black box": lambda **how: gl.estimate(BOX, AT, samples=SEVERAL, rng=12, functions={F: closure(3)}, **how),
-    "own draws": lambda **how: gl.monte_carlo(lambda rng, n: rng.random((n, 2)) ** 3, 300 * 64 + 5, rng=13, block=64, **how),
+    "own draws": lambda **how: gl.monte_carlo(
+        lambda rng, n: rng.random((n, 2)) ** 3, 300 * 64 + 5, rng=13, block=64, **how
+    ),
     "wanted error": lambda **how: gl.monte_carlo(lambda rng, n: rng.random(n), rng=14, block=256, stderr=1.3e-3, **how),
     "wanted error of an expectation": lambda **how: gl.estimate(J, AT, rng=15, stderr=5.5e-4, **how),
-    "pairs": lambda **how: gl.difference(J, AT, {mu: 0.31, sigma: 1.2}, samples=2 * SEVERAL, rng=16, sampling="antithetic", **how),
+    "pairs": lambda **how: gl.difference(
+        J, AT, {mu: 0.31, sigma: 1.2}, samples=2 * SEVERAL, rng=16, sampling="antithetic", **how
+    ),
     "scrambles": lambda **how: gl.estimate(J, AT, samples=16 * 2**9, rng=17, sampling="sobol", **how),
     "scrambles, wanted error": lambda **how: gl.estimate(J, AT, stderr=1e-4, rng=17, sampling="sobol", **how),
 }
@@ -114,7 +118,11 @@ class Shuffled(ThreadPoolExecutor):
 # --- the same bits --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(2), lambda: ThreadPoolExecutor(5), Backwards, lambda: Shuffled(4)], ids=["2 threads", "5 threads", "backwards", "shuffled"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: ThreadPoolExecutor(2), lambda: ThreadPoolExecutor(5), Backwards, lambda: Shuffled(4)],
+    ids=["2 threads", "5 threads", "backwards", "shuffled"],
+)
 def test_bits(make, monkeypatch):
     monkeypatch.setattr("gradlib.engine.executors.AHEAD", 8)
     with make() as executor:
@@ -147,7 +155,14 @@ def test_the_work_really_runs_there():
         gl.estimate(BOX, AT, samples=SEVERAL, rng=0, functions=functions, executor=executor)
     assert seen and all(name.startswith("mine") for name in seen)
     with processes(1) as executor:
-        pids = gl.estimate(BOX, AT, samples=1000, rng=0, functions={F: lambda x: np.full(len(x), float(os.getpid()))}, executor=executor)
+        pids = gl.estimate(
+            BOX,
+            AT,
+            samples=1000,
+            rng=0,
+            functions={F: lambda x: np.full(len(x), float(os.getpid()))},
+            executor=executor,
+        )
     assert pids.value != os.getpid() and pids.stderr == 0
 
 
@@ -173,7 +188,9 @@ def test_dask(tmp_path):
     """On two worker processes: the bits, a killed worker, errors; afterwards no process and no open port is left."""
     distributed = pytest.importorskip("distributed")
     before = set(multiprocessing.active_children())
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1") as cluster:
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", host="127.0.0.1"
+    ) as cluster:
         port = int(cluster.scheduler_address.rsplit(":", 1)[1])
         with distributed.Client(cluster, set_as_default=False) as client:
             check_dask(client, str(tmp_path / "killed"))
@@ -238,7 +255,13 @@ def failing(home):
 
 
 def test_a_killed_process_gives_no_estimate():
-    with processes() as executor, pytest.raises(RuntimeError, match=r"the executor broke, so there is no estimate.*functools.partial\(ProcessPoolExecutor, 2\)"):
+    with (
+        processes() as executor,
+        pytest.raises(
+            RuntimeError,
+            match=r"the executor broke, so there is no estimate.*functools.partial\(ProcessPoolExecutor, 2\)",
+        ),
+    ):
         gl.estimate(BOX, AT, samples=SEVERAL, rng=12, functions={F: deadly(None, np.cos)}, executor=executor)
     assert not children()
 
@@ -301,7 +324,9 @@ def test_a_class_is_a_factory():
 @pytest.mark.parametrize("executor", [5, "threads", 0, True, [ThreadPoolExecutor], {}, 2.5], ids=str)
 def test_what_is_no_executor(executor):
     for samples in (10, SEVERAL):
-        with pytest.raises(TypeError, match="executor= takes an executor of concurrent.futures, or a function that makes one"):
+        with pytest.raises(
+            TypeError, match="executor= takes an executor of concurrent.futures, or a function that makes one"
+        ):
             gl.estimate(J, AT, samples=samples, executor=executor)
 
 
@@ -367,7 +392,9 @@ def test_what_cannot_travel_is_named_before_anything_starts(tmp_path):
         for box in (locked, lambda x: (log.write(b"."), x)[1]):
             executor = Backwards()
             with pytest.raises(TypeError, match="the function F_? cannot travel to another process.*use threads"):
-                gl.estimate(gl.Expectation(F(X) * G(X)), AT, samples=SEVERAL, functions={F: box, G: np.cos}, executor=executor)
+                gl.estimate(
+                    gl.Expectation(F(X) * G(X)), AT, samples=SEVERAL, functions={F: box, G: np.cos}, executor=executor
+                )
             assert executor.submitted == 0
             gl.estimate(BOX, AT, samples=1000, functions={F: box})  # threads have no such trouble
             with ThreadPoolExecutor(1) as threads:
@@ -422,9 +449,13 @@ def test_an_error_in_another_process_comes_through(method):
 # --- in_order itself --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("executor", [None, Backwards(), partial(ThreadPoolExecutor, 3)], ids=["default", "backwards", "factory"])
+@pytest.mark.parametrize(
+    "executor", [None, Backwards(), partial(ThreadPoolExecutor, 3)], ids=["default", "backwards", "factory"]
+)
 def test_results_come_in_order(executor):
-    assert list(in_order(executor, lambda i, j: (i, j), ((i, -i) for i in range(1000)))) == [(i, -i) for i in range(1000)]
+    assert list(in_order(executor, lambda i, j: (i, j), ((i, -i) for i in range(1000)))) == [
+        (i, -i) for i in range(1000)
+    ]
     assert list(in_order(executor, lambda i: i, [])) == []
 
 
@@ -447,8 +478,13 @@ def test_tasks_are_taken_as_they_are_needed():
 # --- threads of linear algebra -------------------------------------------------------------------------
 
 
+def threads(library):
+    """Those of linear algebra."""
+    return library["num_threads"] if library["user_api"] == "blas" else 0
+
+
 def blas():
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    return {threads(library) for library in threadpool_info()} - {0}
 
 
 def set_blas(threads):
@@ -479,7 +515,7 @@ def test_one_thread_of_linear_algebra_inside_a_run_and_the_former_number_after(t
     for samples in (1000, SEVERAL):
         gl.estimate(BOX, AT, samples=samples, functions=seen(inside))
         assert blas() == {2}
-    assert inside and all(each == {1} for each in inside)
+    assert inside and all(count == {1} for count in inside)
 
 
 def test_also_after_an_error(two_threads):
@@ -508,13 +544,13 @@ def test_also_when_a_black_box_estimates_itself(two_threads):
     got = gl.estimate(BOX, AT, samples=4 * BLOCK, rng=1, functions={F: nested})
     inner = gl.estimate(J, AT, samples=2 * BLOCK, rng=0).value
     assert abs(got.z(0.3 * inner)) < 5
-    assert len(inside) == 4 and all(each == {1} for each in inside)
+    assert len(inside) == 4 and all(count == {1} for count in inside)
     assert blas() == {2}
 
 
 @pytest.mark.parametrize("here", [True, False], ids=["main thread", "any thread"])
 def test_also_when_runs_overlap(two_threads, here):
-    """The first to start is the first to end: the other still has one thread, and restores the number, whichever thread it is in."""
+    """The first to start is the first to end: the other still has one thread, and restores it, in any thread."""
     inner, started, ended, inside = threading.Event(), threading.Event(), threading.Event(), []
 
     def first(x):
@@ -562,8 +598,8 @@ def test_one_thread_of_linear_algebra_in_worker_processes(monkeypatch):
         monkeypatch.setenv(variable, "2")
     with processes(1, METHODS[-1]) as executor:
         executor.submit(np.zeros, 1).result()
-        before = {each["num_threads"] for each in executor.submit(threadpool_info).result() if each["user_api"] == "blas"}
-        count = {F: lambda x: np.full(len(x), float(max(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")))}
+        before = {threads(library) for library in executor.submit(threadpool_info).result()} - {0}
+        count = {F: lambda x: np.full(len(x), float(max(map(threads, threadpool_info()))))}
         inside = gl.estimate(BOX, AT, samples=1000, functions=count, executor=executor)
     assert inside.value == 1 and inside.stderr == 0
     assert before != {1} or blas() == {1}

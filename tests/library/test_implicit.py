@@ -34,7 +34,9 @@ def test_against_mpmath(family, index):
             want = np.array([float(reference(mp.mpf(float(x)), *map(mp.mpf, shape))) for x in xs])
         # log p(t) − log p(x) loses digits in proportion to the shape; a Student t's velocity
         # is close to zero for large shapes, and crosses it at x = 0.
-        assert got == pytest.approx(want, rel=max(1e-12, 1e-14 * max(shape)), abs=1e-13 if family == "StudentT" else 0), shape
+        assert got == pytest.approx(
+            want, rel=max(1e-12, 1e-14 * max(shape)), abs=1e-13 if family == "StudentT" else 0
+        ), shape
 
 
 def test_the_comparison_can_fail():

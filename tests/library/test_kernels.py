@@ -23,6 +23,7 @@ x, y, z = sp.symbols("x y z", real=True)
 u = sp.Symbol("u", positive=True)
 a, b = sp.symbols("a b", real=True)
 s = sp.Symbol("s", positive=True)
+k = sp.Symbol("k", integer=True)
 R = sp.Rational
 N = 24
 AT = {a: 0.7, b: -1.3, s: 0.45}
@@ -54,7 +55,9 @@ def truth(component, at=AT, draws=DRAWS):
 
 
 def exactly(component, at, draws):
-    safe = {symbol: sp.Dummy(real=True, positive=symbol.is_positive) for symbol in (*draws, *at)}  # lambdify stumbles over exp
+    safe = {
+        symbol: sp.Dummy(real=True, positive=symbol.is_positive) for symbol in (*draws, *at)
+    }  # lambdify stumbles over exp
     with mp.workdps(40):
         f = sp.lambdify([*safe.values()], sp.sympify(component).xreplace(safe), "mpmath", cse=True)
         numbers = [mp.mpf(v) for v in at.values()]
@@ -115,7 +118,8 @@ EXPRESSIONS = {
     "tangent": sp.tan(x / 4) + sp.sec(x / 8) + sp.csc(u / 8) + sp.cot(u / 8),
     "sin squared plus cos squared": sp.sin(x) ** 2 + a * sp.cos(x) ** 2,
     "hyperbolic": sp.sinh(x) + sp.cosh(y) + sp.tanh(x * y) + sp.asinh(x) + sp.coth(u) + sp.sech(x),
-    "inverse": sp.asin(sp.tanh(x)) + sp.acos(sp.tanh(y)) + sp.atan(x) + sp.atanh(sp.tanh(x) / 2) + sp.acosh(1 + u) + sp.atan2(x, y),
+    "inverse": sp.asin(sp.tanh(x)) + sp.acos(sp.tanh(y)) + sp.atan(x)
+    + sp.atanh(sp.tanh(x) / 2) + sp.acosh(1 + u) + sp.atan2(x, y),
     "kinks": sp.Abs(x) + sp.sign(y) * x + sp.floor(3 * x) + sp.ceiling(y) + sp.Heaviside(z - 1) + sp.Heaviside(x),
     "frac, Mod": sp.frac(x) + sp.Mod(y, R(1, 2)),
     "extremes": sp.Max(x, y) + sp.Min(x, a, z) + sp.Max(x, 0) ** 2,
@@ -134,7 +138,7 @@ EXPRESSIONS = {
     "complex inside": sp.Abs(1 + sp.I * x) + sp.re((x + sp.I * y) ** 2),
     "orthogonal": sp.hermite(5, x) + sp.legendre(4, y) + sp.chebyshevt(6, x / 4),
     "sinc": sp.sinc(x),
-    "sum": sp.Sum(x ** sp.Symbol("k", integer=True) / sp.factorial(sp.Symbol("k", integer=True)), (sp.Symbol("k", integer=True), 0, 4)),
+    "sum": sp.Sum(x**k / sp.factorial(k), (k, 0, 4)),
     "three draws": sp.exp(-(x**2) - y**2) * z + x * y * z - (x + y + z) ** 2 / s,
     "twelve terms": sum(R(k, 7) * sp.exp(-k * x**2 / 10) for k in range(1, 13)),
     "terms that cancel": ((2 * x + 2) ** 2 - 4 * (x + 1) ** 2 + a) ** 2 * x,
@@ -167,7 +171,10 @@ def test_the_comparison_can_fail():
     assert error(got, truth(sp.Float("0.33333333333") * (x + y))) > 1e-12
 
 
-@pytest.mark.parametrize("name", ["cubic", "log sum exp", "shared subexpressions", "ratio", "three draws", "twelve terms", "affine times terms"])
+@pytest.mark.parametrize(
+    "name",
+    ["cubic", "log sum exp", "shared subexpressions", "ratio", "three draws", "twelve terms", "affine times terms"],
+)
 def test_gradients_share_a_kernel(name):
     """The components of a gradient, by the draws and by the parameters that are put in for numbers."""
     F = EXPRESSIONS[name] * sp.cos(a * x) + sp.log(s**2 + x**2) * b
@@ -207,15 +214,34 @@ def test_scratch_rows_may_be_wider_than_the_draws():
     room, got = np.full((kernel.rows, N + 520), np.nan), {}
     scale, evaluate = kernel.bind(())
     evaluate(lambda i, row: got.update({i: row * scale[i]}), room[:, :N], DRAWS[x])
-    assert error(got[0], truth(EXPRESSIONS["twelve terms"])) < 1e-12 and error(got[1], truth(EXPRESSIONS["softplus tower"])) < 1e-12
+    assert (
+        error(got[0], truth(EXPRESSIONS["twelve terms"])) < 1e-12
+        and error(got[1], truth(EXPRESSIONS["softplus tower"])) < 1e-12
+    )
     assert np.isnan(room[:, N:]).all()
 
 
 # --- expressions at random ---------------------------------------------------------------
 
-CONSTANTS = [sp.Integer(2), sp.Integer(-3), R(1, 3), R(-5, 7), sp.Float(0.1), sp.pi, sp.Integer(1), a, b, s, 1 / s, a * b]
-TAME = [sp.sin, sp.cos, sp.tanh, sp.atan, sp.asinh, sp.Abs, lambda e: sp.exp(-(e**2)), lambda e: 1 / (1 + e**2),
-        lambda e: sp.sqrt(1 + e**2), lambda e: sp.log(2 + e**2), lambda e: (1 + e**2) ** R(-3, 2), lambda e: (1 + e**2) ** R(1, 3)]  # fmt: skip
+CONSTANTS = [
+    sp.Integer(2),
+    sp.Integer(-3),
+    R(1, 3),
+    R(-5, 7),
+    sp.Float(0.1),
+    sp.pi,
+    sp.Integer(1),
+    a,
+    b,
+    s,
+    1 / s,
+    a * b,
+]
+TAME = [
+    sp.sin, sp.cos, sp.tanh, sp.atan, sp.asinh, sp.Abs, lambda e: sp.exp(-(e**2)), lambda e: 1 / (1 + e**2),
+    lambda e: sp.sqrt(1 + e**2), lambda e: sp.log(2 + e**2), lambda e: (1 + e**2) ** R(-3, 2),
+    lambda e: (1 + e**2) ** R(1, 3),
+]  # fmt: skip
 leaves = some.sampled_from([x, y, z, x, *CONSTANTS])
 
 
@@ -258,7 +284,10 @@ def test_long_sums_at_random(terms, sums, data):
 
 # --- names, numbers, calls -----------------------------------------------------------------
 
-NAMES = ["lambda", "None", "exp", "numpy", "scipy", "def", "x0", "p0", "c0", "w0", "t1", "s0", "r0", "a b", "__", "run", "sink", "work", "bind", "velocity", "real", "σ", r"\theta_{1}"]  # fmt: skip
+NAMES = [
+    "lambda", "None", "exp", "numpy", "scipy", "def", "x0", "p0", "c0", "w0", "t1", "s0", "r0", "a b", "__", "run",
+    "sink", "work", "bind", "velocity", "real", "σ", r"\theta_{1}",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -296,7 +325,13 @@ def test_black_boxes():
     F, G = sp.Function("F_"), sp.Function("G_0_1")
     boxes = {"F_": np.sin, "G_0_1": lambda v, w: v * np.exp(w)}
     values, _ = run([F(2 * x + a) ** 2 + sp.exp(F(x)), G(x, y) * x + G(x, a), F(a) * x, F(F(y)), F(x)], functions=boxes)
-    wanted = [sp.sin(2 * x + a) ** 2 + sp.exp(sp.sin(x)), x * sp.exp(y) * x + x * sp.exp(a), sp.sin(a) * x, sp.sin(sp.sin(y)), sp.sin(x)]
+    wanted = [
+        sp.sin(2 * x + a) ** 2 + sp.exp(sp.sin(x)),
+        x * sp.exp(y) * x + x * sp.exp(a),
+        sp.sin(a) * x,
+        sp.sin(sp.sin(y)),
+        sp.sin(x),
+    ]
     for got, want in zip(values, wanted):
         assert error(got, truth(want)) < 1e-12
 
@@ -307,7 +342,9 @@ def test_a_black_box_is_called_once_for_the_same_arguments():
     assert calls == [N]
 
 
-@pytest.mark.parametrize("family, index, at, sample", [("Gamma", 0, (2.5, 1.0), u), ("Beta", 1, (2.5, 1.7), u), ("StudentT", 0, (9.5,), x)])
+@pytest.mark.parametrize(
+    "family, index, at, sample", [("Gamma", 0, (2.5, 1.0), u), ("Beta", 1, (2.5, 1.7), u), ("StudentT", 0, (9.5,), x)]
+)
 def test_velocities(family, index, at, sample):
     """They reach the kernel as nodes, and mean what gradlib.engine.implicit means."""
     symbols = sp.symbols("k0:2", positive=True)[: len(at)]
@@ -322,7 +359,10 @@ def test_velocities(family, index, at, sample):
 def test_special_functions_are_scipys():
     (got,), _ = run([sp.zeta(u + 1) + sp.erfinv(sp.tanh(x)) + sp.lowergamma(2, u)])
     v = DRAWS[u]
-    assert error(got, scipy.special.zeta(v + 1) + scipy.special.erfinv(np.tanh(DRAWS[x])) + scipy.special.gammainc(2, v)) < 1e-12
+    assert (
+        error(got, scipy.special.zeta(v + 1) + scipy.special.erfinv(np.tanh(DRAWS[x])) + scipy.special.gammainc(2, v))
+        < 1e-12
+    )
 
 
 def test_what_stays_complex_is_refused():
@@ -334,7 +374,16 @@ def test_what_stays_complex_is_refused():
 def test_values_that_are_not_finite_stay_so():
     """They are counted later: a kernel may not hide them."""
     draws = {x: np.array([-1.0, 0.0, 1.0, 800.0])}
-    for e in (sp.log(x), sp.sqrt(x), 1 / x, x**-2, sp.exp(x), x ** R(1, 3), sp.log(x) * 0.5 + x, sum(sp.exp(k * x) for k in range(1, 7))):
+    for e in (
+        sp.log(x),
+        sp.sqrt(x),
+        1 / x,
+        x**-2,
+        sp.exp(x),
+        x ** R(1, 3),
+        sp.log(x) * 0.5 + x,
+        sum(sp.exp(k * x) for k in range(1, 7)),
+    ):
         (got,), _ = run([e], {}, draws, size=4)
         with np.errstate(all="ignore"):
             want = sp.lambdify([x], e, "numpy")(draws[x])
@@ -363,9 +412,13 @@ def test_a_block_is_numpy_calls_only(monkeypatch):
     with np.errstate(all="ignore"):
         calls(10)
         assert calls(10) == calls(20_000)
-    plain = compile_kernel((x, y), (a,), (EXPRESSIONS["cubic"], EXPRESSIONS["affine"].subs(b, a), sp.exp(x) * sp.cos(y) / (1 + x**2)))
+    plain = compile_kernel(
+        (x, y), (a,), (EXPRESSIONS["cubic"], EXPRESSIONS["affine"].subs(b, a), sp.exp(x) * sp.cos(y) / (1 + x**2))
+    )
     lines = plain.source.split("def run")[1].splitlines()[1:-1]
-    assert all(re.fullmatch(r"\s+(numpy\.\w+\(.*\)|sink\(\d+, \w+\)|[\w, ]+ = work\[.*\])", line) for line in lines), plain.source
+    assert all(re.fullmatch(r"\s+(numpy\.\w+\(.*\)|sink\(\d+, \w+\)|[\w, ]+ = work\[.*\])", line) for line in lines), (
+        plain.source
+    )
 
 
 def test_nothing_is_allocated_per_block():
@@ -376,7 +429,10 @@ def test_nothing_is_allocated_per_block():
 
 
 def test_chunks_keep_the_rows_in_cache():
-    few, many = compile_kernel((x,), (), (x,)), compile_kernel((x,), (), tuple(sp.exp(k * x) + sp.cos(k * x) for k in range(1, 30)))
+    few, many = (
+        compile_kernel((x,), (), (x,)),
+        compile_kernel((x,), (), tuple(sp.exp(k * x) + sp.cos(k * x) for k in range(1, 30))),
+    )
     assert LONGEST == few.chunk > many.chunk >= SHORTEST
     assert all(k.chunk & (k.chunk - 1) == 0 for k in (few, many))
 
@@ -409,7 +465,12 @@ for F_, rule, wrt in [
 def test_the_text_does_not_depend_on_the_hash_seed():
     """Two processes with other hash seeds compile the same text: the same bits anywhere."""
     workers = [
-        subprocess.Popen([sys.executable, "-c", SOURCES], env={**os.environ, "PYTHONHASHSEED": seed}, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", SOURCES],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         for seed in ("1", "2")
     ]
     first, second = (worker.communicate(timeout=120)[0] for worker in workers)

@@ -28,8 +28,8 @@ def blocks(count, seed=0):
 
 def tree(parts):
     total = Tree()
-    for each in parts:
-        total = total.add(each)
+    for part in parts:
+        total = total.add(part)
     return total
 
 
@@ -37,7 +37,9 @@ def bits(moments):
     return moments.count, moments.mean.tobytes(), moments.squares.tobytes()
 
 
-@pytest.mark.parametrize("mean, spread", [(0, 1), (1, 1), (1e8, 1), (-1e8, 1), (1e15, 100), (1e-200, 1e-210), (3, 1e-9), (1e100, 1e90)])
+@pytest.mark.parametrize(
+    "mean, spread", [(0, 1), (1, 1), (1e8, 1), (-1e8, 1), (1e15, 100), (1e-200, 1e-210), (3, 1e-9), (1e100, 1e90)]
+)
 def test_a_row_keeps_the_digits_of_its_spread(mean, spread):
     """A difference of squares loses all of them at mean 10⁸ and spread 1."""
     row = mean + spread * np.random.default_rng(0).standard_normal(1001)
@@ -138,8 +140,8 @@ def test_any_aligned_split_has_the_same_bits(count, seed, data):
 def test_an_unaligned_split_would_be_seen():
     parts = blocks(64)
     whole, left = tree(parts).total(), parts[0]
-    for each in parts[1:]:
-        left = left.merge(each)
+    for part in parts[1:]:
+        left = left.merge(part)
     shifted = tree(parts[:1]).total().merge(tree(parts[1:]).total())
     swapped = tree([*parts[1::2], *parts[::2]]).total()
     for other in (left, shifted, swapped):  # one after the other; batches of 1 and 63; another order

@@ -107,7 +107,9 @@ def test_the_generators_edges_are_finite(uniform, exponential):
     assert np.isfinite(x).all()
     assert np.hypot(*x) == pytest.approx(np.sqrt(2 * exponential), rel=1e-12, abs=1e-150)
     angle = 2 * np.pi * (uniform - 0.5)
-    assert x == pytest.approx(np.sqrt(2 * exponential) * np.array([np.cos(angle), np.sin(angle)]), abs=1e-14 * (1 + exponential))
+    assert x == pytest.approx(
+        np.sqrt(2 * exponential) * np.array([np.cos(angle), np.sin(angle)]), abs=1e-14 * (1 + exponential)
+    )
 
 
 def test_the_scratch_space_of_one_call_does_not_reach_into_the_next():
