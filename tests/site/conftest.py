@@ -85,24 +85,30 @@ def served(serve):
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory):
-    """A folder that all workers of this run have in common."""
+def once(tmp_path_factory):
+    """A function that has a text made once in this run, by whichever worker comes first; the file that holds it."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "records"
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
     folder.mkdir(exist_ok=True)
-    return folder
+
+    def once(name, make):
+        file = folder / name.replace("/", "-")
+        with open(folder / f"{file.name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                text = make()
+                file.write_text(text, "utf8")
+        return file
+    return once
 
 
 @pytest.fixture
-def recorded(request, shared, served):
-    """A function from a page to the record of the one visit to it in this run, by whichever worker."""
+def recorded(request, once, served):
+    """A function from a page to the record of the one visit to it in this run."""
     def recorded(path):
-        file = shared / f"{path.replace('/', '-')}.json"
-        with open(file.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not file.exists():
-                file.write_text(json.dumps(recording.record(request.getfixturevalue("browser"), served, path)), "utf8")
-        return json.loads(file.read_text("utf8"))
+        def record():
+            return json.dumps(recording.record(request.getfixturevalue("browser"), served, path))
+        return json.loads(once(f"{path}.json", record).read_text("utf8"))
     return recorded
 
 
