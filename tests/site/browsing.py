@@ -16,8 +16,13 @@ BROWSER = installed()
 SUBPATH = "/some/where/"  # of the test's host
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
-missing = [what for what, there in {"no Chromium or Chrome is installed": BROWSER,
-                                    "no site is built (make book)": (SITE / "searchindex.js").exists()}.items() if not there]
+# The least that counts as a formula.
+FORMULA = ('<span class="math"><span class="katex"><span class="katex-mathml"><math><annotation>x</annotation></math>'
+           '</span><span class="katex-html">x</span></span></span>')
+
+missing = [what for what, there in {
+    "no Chromium or Chrome is installed": BROWSER,
+    "no site is built (make book)": (SITE / "searchindex.js").exists()}.items() if not there]
 
 
 def needed():
@@ -32,3 +37,46 @@ def unfold(page):
         document.querySelectorAll('details').forEach(each => { each.open = true; });
         document.querySelectorAll('.toggle-hidden').forEach(each => each.classList.remove('toggle-hidden'));
     }""")
+
+
+def blank(browser, base, width="desktop", scheme="light", **options):
+    """An empty page for the site at `base`, with a cache of its own, and a growing list of what goes wrong in it."""
+    wide, high = WIDTHS[width]
+    context = browser.new_context(viewport={"width": wide, "height": high}, color_scheme=scheme, **options)
+    context.set_default_timeout(120_000)  # machines may be busy
+    wrong = []
+    context.on("request", lambda request: request.url.startswith((base, "data:", "blob:"))
+               or wrong.append(f"asks for {request.url}"))
+    context.on("response", lambda answer: answer.status >= 400 and wrong.append(f"{answer.status} for {answer.url}"))
+    context.on("requestfailed", lambda request: "ERR_ABORTED" in request.failure  # the page was left before it came
+               or wrong.append(f"{request.failure}: {request.url}"))
+    page = context.new_page()
+    page.on("console", lambda said: said.type in {"error", "warning"} and wrong.append(f"console: {said.text}"))
+    page.on("pageerror", lambda error: wrong.append(f"uncaught: {error}"))
+    return page, wrong
+
+
+def widen(page, width):
+    """Give the window a width. The theme looks again at what scrolls when it has rested for 0.3 s."""
+    wide, high = WIDTHS[width]
+    page.set_viewport_size({"width": wide, "height": high})
+    page.evaluate("() => { window.rested = new Promise(done => setTimeout(done, 350)); }")
+
+
+def turn(page, scheme):
+    """Have the page follow a reader who prefers light or dark."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+
+
+def settle(page):
+    """Wait until colours have turned, and the theme (after `widen`) and `reach.js` know what takes the focus."""
+    page.evaluate("""async () => {
+        await window.rested;
+        const drawn = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+        await drawn();
+        for (const motion of document.getAnimations())  // where nothing is drawn yet, it would never end by itself
+            if (Number.isFinite(motion.effect.getComputedTiming().endTime)) motion.finish();
+        await drawn();
+    }""")
+    page.wait_for_function("document.documentElement.dataset.reach !== 'busy'")

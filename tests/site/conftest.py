@@ -1,7 +1,10 @@
 """Fixtures of the tests in a browser: a host under a sub-path, a browser, pages opened in it."""
 
+import fcntl
 import functools
 import http.server
+import json
+import os
 import threading
 from pathlib import Path
 from urllib.parse import urljoin
@@ -10,7 +13,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import browsing
-from browsing import BROWSER, ENTRY, SITE, SUBPATH, WIDTHS
+import recording
+from browsing import BROWSER, ENTRY, SITE, SUBPATH, blank
+from host import Host
 
 
 def one_place(report):
@@ -30,7 +35,7 @@ def pytest_make_collect_report(collector):
     return one_place((yield))
 
 
-class Subpath(http.server.SimpleHTTPRequestHandler):
+class Subpath(Host):
     """A host that has the site under a sub-path, and nothing elsewhere."""
 
     def send_error(self, code, *said):
@@ -40,14 +45,12 @@ class Subpath(http.server.SimpleHTTPRequestHandler):
             return super().send_error(code, *said)
         self.send_response(404)
         self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(page.stat().st_size))
         self.end_headers()
         self.wfile.write(page.read_bytes())
 
     def translate_path(self, path):
         return super().translate_path(path.removeprefix(SUBPATH) if path.startswith(SUBPATH) else "/nowhere")
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="session")
@@ -69,8 +72,9 @@ def serve():
 @pytest.fixture(scope="module")  # Playwright runs an event loop, in which other tests cannot start theirs
 def browser():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=BROWSER, args=["--disable-gpu", "--no-first-run", "--disable-background-networking"], timeout=120_000)
+        browser = playwright.chromium.launch(executable_path=BROWSER, timeout=120_000, args=[
+            "--disable-gpu", "--no-first-run", "--disable-background-networking",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"])  # nothing is asked of other hosts
         yield browser
         browser.close()
 
@@ -80,32 +84,42 @@ def served(serve):
     return serve(SITE)
 
 
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """A function that has a text made once in this run, by whichever worker comes first; the file that holds it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+    folder.mkdir(exist_ok=True)
+
+    def once(name, make):
+        file = folder / name.replace("/", "-")
+        with open(folder / f"{file.name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists():
+                text = make()
+                file.write_text(text, "utf8")
+        return file
+    return once
+
+
+@pytest.fixture
+def recorded(request, once, served):
+    """A function from a page to the record of the one visit to it in this run."""
+    def recorded(path):
+        def record():
+            return json.dumps(recording.record(request.getfixturevalue("browser"), served, path))
+        return json.loads(once(f"{path}.json", record).read_text("utf8"))
+    return recorded
+
+
 @pytest.fixture
 def visit(browser):
     """A function that opens a page of the site at `base`: the page, and a growing list of what went wrong."""
     contexts = []
 
     def visit(base, path, width="desktop", scheme="light", **options):
-        wide, high = WIDTHS[width]
-        context = browser.new_context(viewport={"width": wide, "height": high}, color_scheme=scheme, **options)
-        contexts.append(context)
-        context.set_default_timeout(120_000)  # machines may be busy
-        wrong = []
-
-        def request(route):
-            url = route.request.url
-            if url.startswith((base, "data:", "blob:")):
-                route.continue_()
-            else:
-                wrong.append(f"asks for {url}")
-                route.abort()
-        context.route("**/*", request)
-        context.on("response", lambda answer: answer.status >= 400 and wrong.append(f"{answer.status} for {answer.url}"))
-        context.on("requestfailed", lambda request: "ERR_ABORTED" in request.failure  # the page was left before it came
-                   or wrong.append(f"{request.failure}: {request.url}"))
-        page = context.new_page()
-        page.on("console", lambda said: said.type in {"error", "warning"} and wrong.append(f"console: {said.text}"))
-        page.on("pageerror", lambda error: wrong.append(f"uncaught: {error}"))
+        page, wrong = blank(browser, base, width, scheme, **options)
+        contexts.append(page.context)
         page.goto(urljoin(base, path), wait_until="load")
         if path != ENTRY:
             page.evaluate("document.fonts.ready.then(() => true)")
@@ -115,15 +129,24 @@ def visit(browser):
         context.close()
 
 
+@pytest.fixture(scope="session")
+def drafts(serve, tmp_path_factory):
+    """A function from the folder of a test to the address under which it is served."""
+    folder = tmp_path_factory.getbasetemp()
+    base = serve(folder)
+    return lambda path: urljoin(base, f"{path.relative_to(folder).as_posix()}/")
+
+
 @pytest.fixture
-def made(tmp_path, serve, visit):
+def made(tmp_path, drafts, visit):
     """A function that opens a page with the given body."""
-    base = serve(tmp_path)
+    base = drafts(tmp_path)
 
     def made(body, width="phone"):
         (tmp_path / "page.html").write_text(
             '<!doctype html><html lang="en"><head><meta name="viewport" content="width=device-width"><title>A</title>'
             '<link rel="icon" href="data:,"><style>.katex-mathml{position:absolute;clip-path:inset(50%)}'
-            f'.katex-html{{display:inline-block}}</style></head><body><main><article>{body}</article></main></body>', "utf8")
+            f'.katex-html{{display:inline-block}}</style></head>'
+            f'<body><main><article>{body}</article></main></body>', "utf8")
         return visit(base, "page.html", width)
     return made

@@ -2,56 +2,13 @@
 
 import pytest
 
-from browsing import PAGES, ROOT, SITE, WIDTHS, needed, unfold
+from browsing import PAGES, SITE, WIDTHS, needed, settle, widen
+from checkers import bad_focus, bad_headings, violations
+from recording import complaints
 
 needed()
 
-AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
-STANDARD = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-
-
 # What is looked for. Each checker returns what it found; an empty list is what we want. --------------------------
-
-def settle(page):
-    """Wait until the page has drawn, and has decided what takes the focus: the theme, after 0.3 s, and `reach.js`."""
-    page.wait_for_timeout(350)
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    page.wait_for_function("document.documentElement.dataset.reach !== 'busy'")
-
-
-def hollow(page):
-    """Put a box of the same width into each formula. axe would look at tens of thousands of pieces, or carry them along where
-    they are excluded; `test_browser.py` compares the contrast of each formula."""
-    page.evaluate("""() => {
-        const all = [...document.querySelectorAll('.katex')];
-        const widths = all.map(each => each.querySelector('.katex-html')?.getBoundingClientRect().width ?? 0);
-        all.forEach((each, i) => {
-            const box = document.createElement('span');
-            box.className = 'katex-html';
-            box.style.cssText = `display: inline-block; width: ${widths[i]}px`;
-            box.textContent = 'x';
-            each.replaceChildren(box);
-        });
-    }""")
-
-
-def violations(page):
-    """Violations of WCAG 2.1 AA that axe-core finds outside of formulas."""
-    if not page.evaluate("'axe' in window"):
-        page.add_script_tag(path=AXE)
-    return page.evaluate("""async tags => (await axe.run({exclude: ['.katex']}, {runOnly: {type: 'tag', values: tags},
-        resultTypes: ['violations']})).violations.flatMap(rule => rule.nodes.map(
-            node => `${rule.id}: ${node.target.join(' ')}: ${node.html.slice(0, 120)}`))""", STANDARD)
-
-
-def bad_headings(page):
-    """More or fewer than one h1, and headings that skip a level, among those that a screen reader meets."""
-    levels = page.evaluate("""() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
-        .filter(each => each.checkVisibility()).map(each => [Number(each.tagName[1]), each.textContent.trim()])""")
-    found = [] if [level for level, _ in levels].count(1) == 1 else ["not one h1"]
-    return found + [f"h{level} after h{before}: {text}" for (before, _), (level, text) in zip(levels, levels[1:])
-                    if level > before + 1]
-
 
 def walk(page, most=3000):
     """Press Tab until the focus has been everywhere: what could not be reached, where no focus could be seen, traps."""
@@ -107,22 +64,17 @@ def moving(page):
 # Every page -----------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("path", PAGES)
-def test_page(served, visit, path):
-    page, _ = visit(served, path)
-    unfold(page)
-    settle(page)
-    hollow(page)
-    found = {}
-    for width, (wide, high) in WIDTHS.items():
-        page.set_viewport_size({"width": wide, "height": high})
-        for scheme in "light", "dark":
-            page.emulate_media(color_scheme=scheme)
-            page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
-            settle(page)
-            found[width, scheme] = violations(page)
-    assert {where: what for where, what in found.items() if what} == {}
-    assert bad_headings(page) == []
-    assert page.locator("html").get_attribute("lang") == "en"
+def test_page(recorded, path):
+    found = recorded(path)
+    assert set(found["axe"]) == {f"{width}, {scheme}" for width in WIDTHS for scheme in ("light", "dark")}
+    assert complaints(found["axe"]) == {}
+    assert complaints(found["headings"]) == {}
+    assert found["lang"] == "en"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_what_scrolls_takes_the_focus_and_what_does_not_does_not(recorded, path):
+    assert complaints(recorded(path)["focus"]) == {}
 
 
 LONGEST = max((page for page in PAGES if page.startswith("book/")), key=lambda page: (SITE / page).stat().st_size, default="")
@@ -132,6 +84,7 @@ LONGEST = max((page for page in PAGES if page.startswith("book/")), key=lambda p
 @pytest.mark.parametrize("path", ["book/index.html", "book/choosing.html", "book/lab.html", "search.html"])
 def test_all_is_reached_by_keyboard(served, visit, path, width):
     page, _ = visit(served, path, width)
+    widen(page, width)
     settle(page)
     assert walk(page) == []
 
@@ -142,18 +95,8 @@ def test_nothing_moves_for_who_asks_for_no_motion(served, visit, path):
     assert moving(page) == []
 
 
-def test_what_scrolls_takes_the_focus_and_what_does_not_does_not(served, visit):
-    page, _ = visit(served, LONGEST)
-    unfold(page)
-    scrolling = {}
-    for width, (wide, high) in WIDTHS.items():
-        page.set_viewport_size({"width": wide, "height": high})
-        settle(page)
-        boxes = page.evaluate("""() => [...document.querySelectorAll('article .katex-display')].map(each =>
-            [each.querySelector('.katex-html').getBoundingClientRect().width > each.clientWidth + 1,
-             each.tabIndex === 0, each.getAttribute('aria-label') ?? ''])""")
-        assert all(scrolls == focus == bool(name) for scrolls, focus, name in boxes)
-        scrolling[width] = sum(scrolls for scrolls, *_ in boxes)
+def test_on_a_phone_more_scrolls(recorded):
+    scrolling = recorded(LONGEST)["scrolling"]
     assert 0 <= scrolling["desktop"] < scrolling["phone"]
 
 
@@ -231,6 +174,21 @@ def test_violations_are_rejected(made, body, rule):
 def test_bad_headings_are_rejected(made, body, complaint):
     page, _ = made(body)
     assert bad_headings(page) == [complaint]
+
+
+def display(attributes, width):
+    return (f'<div class="katex-display" {attributes} style="width: 90px; overflow: auto"><span class="katex">'
+            f'<span class="katex-html" style="display: inline-block; width: {width}px">x</span></span></div>')
+
+
+@pytest.mark.parametrize("attributes, width, complaint", [
+    ("", 50, None), ('tabindex="0" aria-label="E"', 200, None), ("", 200, "scrolls, does not take"), ('tabindex="0"', 200, 'called ""'),
+    ('tabindex="0"', 50, "does not scroll, takes"), ('aria-label="E"', 50, 'is called "E"'),
+])
+def test_a_focus_in_vain_or_missing_is_rejected(made, attributes, width, complaint):
+    page, _ = made(display(attributes, width))
+    found = bad_focus(page)
+    assert len(found) == bool(complaint) and all(complaint in said for said in found)
 
 
 @pytest.mark.parametrize("body, complaint", [

@@ -14,10 +14,14 @@ import pytest
 from playwright.sync_api import Error
 
 import publishing
-from browsing import ENTRY, PAGES, SITE, SUBPATH, WIDTHS, missing, needed, unfold
+from browsing import ENTRY, FORMULA, PAGES, SITE, SUBPATH, WIDTHS, blank, missing, needed, unfold
+from checkers import bad_mathematics, outside, sideways
+from recording import complaints
 from notebooks import reading_order
 
 needed()
+
+FILES = f"{SITE.as_uri()}/"  # the site without a host
 
 
 def test_there_is_something_to_test():
@@ -26,67 +30,6 @@ def test_there_is_something_to_test():
 
 
 # What is looked for. Each checker returns what it found; an empty list is what we want. --------------------------
-
-def bad_mathematics(page):
-    """Raw TeX, errors of KaTeX, empty formulas, fonts that did not load, formulas that cannot be told from the page."""
-    return page.evaluate(r"""() => {
-        const found = [];
-        const main = document.querySelector('main') ?? document.body;
-        const texts = document.createTreeWalker(main, NodeFilter.SHOW_TEXT);
-        while (texts.nextNode()) {
-            const text = texts.currentNode;
-            if (text.parentElement.closest('pre, code, script, style, annotation, noscript')) continue;
-            if (/\$\$|\\\(|\\\[|\\begin\{|\$[^$]*\\[a-z]+[^$]*\$/.test(text.data)) found.push('raw: ' + text.data.trim());
-        }
-        for (const each of main.querySelectorAll('.katex-error, [style*="#cc0000"], mjx-container'))
-            found.push('not KaTeX, or its error: ' + each.textContent);
-        const rgb = colour => (colour.match(/[\d.]+/g) ?? []).map(Number);
-        const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255)
-            .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-            .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-        const ground = each => {
-            for (; each; each = each.parentElement) {
-                const colour = rgb(getComputedStyle(each).backgroundColor);
-                if (colour.length === 3 || colour[3] === 1) return colour;
-            }
-            return [255, 255, 255];
-        };
-        for (const each of main.querySelectorAll('span.math, div.math')) {
-            const drawn = each.querySelector('.katex-html'), tex = each.querySelector('annotation')?.textContent;
-            if (!drawn || !tex) { found.push('no formula in: ' + each.textContent); continue; }
-            if (!each.offsetParent) continue;  // inside something folded
-            const {width, height} = drawn.getBoundingClientRect();
-            if (width < 2 || height < 2) found.push('without extent: ' + tex);
-            const [light, dark] = [luminance(rgb(getComputedStyle(drawn).color)), luminance(ground(drawn))]
-                .sort((a, b) => b - a);
-            if ((light + 0.05) / (dark + 0.05) < 4.5) found.push('hardly visible: ' + tex);
-        }
-        for (const font of document.fonts) if (font.status === 'error') found.push('no font ' + font.family);
-        return found;
-    }""")
-
-
-def sideways(page):
-    """What sticks out of the window although nothing around it scrolls, and what is cut off with no way to scroll to it."""
-    return page.evaluate("""() => {
-        const root = document.documentElement, found = [];
-        if (root.scrollWidth > root.clientWidth) found.push(`the page is ${root.scrollWidth} wide`);
-        const main = document.querySelector('main') ?? document.body, name = each =>
-            `${each.tagName.toLowerCase()}.${each.className}: ${each.textContent.trim().slice(0, 60)}`;
-        const scrolls = each => /auto|scroll/.test(getComputedStyle(each).overflowX);
-        for (const each of main.querySelectorAll('article *')) {
-            const box = each.getBoundingClientRect();
-            if (!box.width || box.right <= root.clientWidth + 1 || each.closest('.katex-mathml, svg')) continue;
-            let around = each.parentElement;
-            while (around && around !== main && !scrolls(around)) around = around.parentElement;
-            if (!around || around === main) found.push('sticks out: ' + name(each));
-        }
-        for (const each of main.querySelectorAll('div.math, span.math, .katex-display, table, pre, .cell_output'))
-            if (each.scrollWidth > each.clientWidth + 1 && each.clientWidth
-                && /hidden|clip/.test(getComputedStyle(each).overflowX)) found.push('cut off: ' + name(each));
-        return found;
-    }""")
-
 
 def anchors(page, html, address):
     """Where one can go in a page (id: number, if an equation's), and its links (address, text, whether it cites)."""
@@ -143,24 +86,29 @@ def test_the_entry_leads_to_the_book(visit, served):
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_page(served, visit, path):
-    page, wrong = visit(served, path)
-    unfold(page)
-    for width, (wide, high) in WIDTHS.items():
-        page.set_viewport_size({"width": wide, "height": high})
-        for scheme in "light", "dark":
-            page.emulate_media(color_scheme=scheme)
-            page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
-            assert {"mathematics": bad_mathematics(page), "sideways": sideways(page)} == \
-                {"mathematics": [], "sideways": []}, f"{width}, {scheme}"
-    assert wrong == []
+def test_page(recorded, path):
+    found = recorded(path)
+    assert complaints(found["mathematics"]) == {}
+    assert complaints(found["sideways"]) == {}
+    assert found["wrong"] == []
+
+
+@pytest.fixture(scope="module")
+def reader(browser):
+    """A window on a phone in the dark, in which the pages are opened as files, one after the other."""
+    page, wrong = blank(browser, FILES, "phone", "dark")
+    yield page, wrong
+    page.context.close()
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_page_from_a_file(visit, path):
-    page, wrong = visit(f"{SITE.as_uri()}/", path, "phone", "dark")
+def test_page_from_a_file(reader, path):
+    page, wrong = reader
+    page.goto(urljoin(FILES, path))
+    page.evaluate("document.fonts.ready.then(() => true)")
     unfold(page)
-    assert bad_mathematics(page) + sideways(page) + wrong == []
+    found, wrong[:] = bad_mathematics(page) + sideways(page) + wrong, []
+    assert found == []
 
 
 def test_mathematics_needs_no_script(visit, served):
@@ -227,7 +175,7 @@ def test_every_page_describes_itself():
 
 @pytest.mark.parametrize("where", ["server", "file"])
 def test_search_finds(visit, served, where):
-    page, wrong = visit(served if where == "server" else f"{SITE.as_uri()}/", "search.html")
+    page, wrong = visit(served if where == "server" else FILES, "search.html")
     assert any("distribution.html" in hit for hit in hits(page, "REINFORCE"))
     assert hits(page, "zyzzyva") == [] == hits(page, "mathrm"), "a command of TeX is no word"
     hits(page, "REINFORCE")
@@ -241,7 +189,7 @@ def test_search_finds(visit, served, where):
 
 @pytest.mark.parametrize("where", ["server", "file"])
 def test_next_leads_through_the_book_in_reading_order(visit, served, where):
-    base = served if where == "server" else f"{SITE.as_uri()}/"
+    base = served if where == "server" else FILES
     page, wrong = visit(base, "book/index.html")
     read = [page.url]
     while (after := page.locator("a.right-next")).count():
@@ -293,23 +241,12 @@ def test_all_notebooks_are_offered_in_one_archive(visit, served, path):
     assert sum(name.endswith(".ipynb") for name in names) == len(list((SITE / "_sources").rglob("*.ipynb")))
 
 
-def outside(page):
-    """Notes of the margin that are cut off, or that lie on the text where there is room beside it."""
-    return page.evaluate("""() => {
-        const text = document.querySelector('article.bd-article').getBoundingClientRect(), wide = innerWidth >= 1200;
-        return [...document.querySelectorAll('aside.margin')].filter(note => {
-            const {left, right, width} = note.getBoundingClientRect();
-            return width < 150 || left < 0 || right > document.documentElement.clientWidth
-                || (wide ? left < text.right - 40 : width < 0.8 * text.width - 40);
-        }).map(note => note.textContent);
-    }""")
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("path", ["book/motivation.html", "book/distribution.html", "book/lower.html"])
-def test_notes_stand_in_the_margin_or_between_paragraphs(visit, served, path, width):
-    page, wrong = visit(served, path, width)
-    assert page.locator("aside.margin").count() and outside(page) == [] == wrong
+@pytest.mark.parametrize("path", PAGES)
+def test_notes_stand_in_the_margin_or_between_paragraphs(recorded, path):
+    found = recorded(path)
+    assert complaints(found["outside"]) == {}
+    if path in {"book/motivation.html", "book/distribution.html", "book/lower.html"}:
+        assert all(found["notes"][width] for width in WIDTHS)
 
 
 def test_a_symbol_leads_to_its_row(visit, served):
@@ -376,10 +313,6 @@ def test_a_page_for_errors_that_breaks_is_rejected(visit, serve, tmp_path):
 
 # The checkers reject --------------------------------------------------------------------------------------------
 
-FORMULA = ('<span class="math"><span class="katex"><span class="katex-mathml"><math><annotation>x</annotation></math></span>'
-           '<span class="katex-html">x</span></span></span>')
-
-
 def test_a_sound_page_passes(made):
     page, wrong = made(f"<p>{FORMULA} costs $5, not $6.</p><pre>$$x$$ {'long ' * 99}</pre><style>pre{{overflow:auto}}</style>")
     assert bad_mathematics(page) + sideways(page) + wrong == []
@@ -406,6 +339,9 @@ def test_a_page_that_asks_or_errs_is_rejected(made, body, complaint):
     ('<span style="color:#cc0000">x</span>', "not KaTeX"),
     (FORMULA.replace('html">x', 'html">'), "without extent"),
     (f'<div style="color: #777; background: #888">{FORMULA}</div>', "hardly visible"),
+    (FORMULA.replace('html">x', 'html">x<span style="color: #ddd">y</span>'), "hardly visible"),
+    (FORMULA.replace('class="math"', ""), "not looked at"),
+    (f"</article></main>{FORMULA}", "not looked at"),
     ('<style>@font-face {font-family: A; src: url(none.woff2)}</style><p style="font-family: A">x</p>', "no font"),
 ])
 def test_bad_mathematics_is_rejected(made, body, complaint):

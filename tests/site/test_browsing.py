@@ -7,7 +7,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PRINTING = "test_pdf.py::test_what_is_wide_is_broken_or_set_smaller"
-NEEDY = ["test_browser.py", "test_accessibility.py", "test_weight.py", "test_lab.py::test_the_numbers_shown_are_gradlibs", PRINTING]
+NEEDY = ["test_browser.py", "test_accessibility.py", "test_recording.py", "test_weight.py", "test_lab.py::test_the_numbers_shown_are_gradlibs",
+         PRINTING]
 
 
 def outcome(*tests, **environment):

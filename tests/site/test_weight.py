@@ -12,14 +12,9 @@ from PIL import Image
 import audit
 import lighten
 from browsing import PAGES, SITE, needed
+from checkers import unsized
 
 needed()
-
-
-@pytest.fixture(scope="module")
-def host():
-    with audit.serving(SITE) as base:
-        yield base
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +29,26 @@ def test_the_reading_order_is_found(order):
     assert list(order.values())[1:] == list(order)[:-1]
 
 
+@pytest.fixture
+def weights(recorded, order):
+    """A function from a page to the kB of a first visit, and of what the page before (or the preface) did not bring already."""
+    def weights(path):
+        first, known = recorded(path)["moved"], recorded(order.get(path) or audit.PREFACE)["moved"]
+        return sum(first.values()) / 1000, sum(moved for address, moved in first.items() if address not in known) / 1000
+    return weights
+
+
 @pytest.mark.parametrize("path", PAGES)
-def test_page_is_light(browser, host, order, path):
-    (first, _), (following, _) = audit.weigh(browser, host, path, order.get(path) or audit.PREFACE)
-    assert audit.overweight(path, first, following) == []
+def test_page_is_light(weights, path):
+    assert audit.overweight(path, *weights(path)) == []
+
+
+@pytest.mark.parametrize("path", [audit.LAB, "book/bias.html"])
+def test_a_reader_who_comes_from_the_page_before_moves_the_rest(browser, weights, order, path):
+    """The bytes of a visit after another, with the cache of the first, are those that the records tell."""
+    with audit.serving(SITE) as base:
+        (first, _), (following, _) = audit.weigh(browser, base, path, order[path])
+    assert weights(path) == (pytest.approx(first, abs=1), pytest.approx(following, abs=1)) and following < first / 2
 
 
 @pytest.fixture
@@ -87,12 +98,6 @@ def test_low_scores_are_rejected():
 
 # What stays where it is -----------------------------------------------------------------------------------------
 
-def unsized(page):
-    """Pictures without a place of their own before they come."""
-    return page.evaluate("""() => [...document.querySelectorAll('article img')]
-        .filter(each => !each.getAttribute('width') || !each.getAttribute('height')).map(each => each.outerHTML.slice(0, 120))""")
-
-
 def misplaced(page, target):
     """By how many pixels a link within the book misses its target at the top of the window, where the page is long enough."""
     page.evaluate("id => { location.hash = id; }", target)
@@ -105,9 +110,9 @@ def misplaced(page, target):
     }""", target)
 
 
-@pytest.mark.parametrize("path", [path for path in PAGES if path.startswith("book/")])
-def test_pictures_have_their_place(visit, served, path):
-    assert unsized(visit(served, path)[0]) == []
+@pytest.mark.parametrize("path", PAGES)
+def test_pictures_have_their_place(recorded, path):
+    assert recorded(path)["unsized"] == []
 
 
 def test_a_picture_without_a_place_is_rejected(made):
