@@ -33,7 +33,7 @@ from gradlib.proof.forms import free_of_functions
 from gradlib.proof.lower import EXCHANGE, FalseStep, NORMALISED, Undecided, entries, lower
 from gradlib.proof.prover import Prover
 from gradlib.proof.rules import Boundary, Rewrite, Substitution
-from gradlib.proof.trials import Disagreement, Instances, compare
+from gradlib.proof.trials import Disagreement, Instances, agreement
 
 MIME = "application/vnd.gradlib+json"
 PROVED = "proved symbolically"
@@ -83,7 +83,7 @@ def _check(i: int, sides: Sequence, given: Sequence, instances: Instances, where
     count = 0
     if not proved or rules and instances.available:
         try:
-            count = compare(instances, i, proved)
+            count = agreement(instances, i, proved)
         except Disagreement as found:
             reject(*found.args)
         except Undecided as reason:
