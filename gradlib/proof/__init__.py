@@ -17,15 +17,18 @@ from gradlib.proof.statements import (
 )
 
 __all__ = [
-    "Assumption",
-    "Boundary",
-    "Cited",
-    "Definition",
+    # checked, or refused with FalseStep
     "Derivation",
-    "FalseStep",
-    "Inequality",
-    "Restatement",
     "Step",
+    "Boundary",
     "Substitution",
+    "Inequality",
+    "FalseStep",
+    # declared, supposed, quoted
+    "Definition",
+    "Assumption",
+    "Cited",
+    # shown again
+    "Restatement",
     "Table",
 ]

@@ -29,92 +29,16 @@ from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.expectation import Expectation
 from gradlib.core.notation import latex
+from gradlib.proof.evidence import ASSUMPTION, CITED, DEFINITION, INEQUALITY, NUMERIC, PROVED, RESTATEMENT, check
 from gradlib.proof.forms import free_of_functions
-from gradlib.proof.lower import EXCHANGE, FalseStep, NORMALISED, Undecided, entries, lower
-from gradlib.proof.prover import Prover
+from gradlib.proof.layout import aligned
+from gradlib.proof.lower import EXCHANGE, NORMALISED, FalseStep, entries, lower
 from gradlib.proof.rules import Boundary, Rewrite, Substitution
-from gradlib.proof.trials import Disagreement, Instances, agreement
+from gradlib.proof.trials import Instances
 
 MIME = "application/vnd.gradlib+json"
-PROVED = "proved symbolically"
-NUMERIC = "agrees to 1e-10 on N random instances"
-INEQUALITY = "inequality"
-ASSUMPTION = "assumption"
-CITED = "cited theorem"
-DEFINITION = "definition"
-RESTATEMENT = "restatement"
-MONTE_CARLO = "Monte Carlo z"
-EVIDENCE_KINDS = (PROVED, NUMERIC, INEQUALITY, ASSUMPTION, CITED, DEFINITION, RESTATEMENT, MONTE_CARLO)
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What an equality rests on: the kind, in words, and the assumptions it took."""
-
-    kind: str
-    detail: str
-    assumptions: tuple[str, ...] = ()
-    instances: int = 0
-
-
-def _check(i: int, sides: Sequence, given: Sequence, instances: Instances, where: str) -> Evidence:
-    """The evidence for ``sides[i] = sides[i + 1]``; raises :class:`FalseStep` if there is none."""
-    left, right = sides[i], sides[i + 1]
-    lowered = [lower(left), lower(right)]
-    shapes = [getattr(e, "shape", ()) for e in lowered]
-    if shapes[0] != shapes[1]:
-        raise FalseStep(f"{where}: the left side has shape {shapes[0]}, the right side {shapes[1]}")
-    rules = _as_rules(given)
-    proved, assumed = True, [r for r in rules if isinstance(r, str)]
-    pairs = list(zip(*map(entries, lowered), strict=True))
-    for a, b in pairs:
-        prover = Prover(rules, instances.laws, instances.available)
-        proved = prover.equal(a, b) and proved
-        assumed += [name for name in prover.assumed if name not in assumed]
-
-    def reject(why: str, difference: str = ""):
-        raise FalseStep(f"{where}: {why}\n  left side:  {_text(left)}\n  right side: {_text(right)}\n{difference}".rstrip())
-
-    witnessed = any(isinstance(r, (Boundary, Substitution)) for r in rules)
-    if not proved and (witnessed or not instances.available):
-        unshown = "the rule named for this step does not turn one side into the other"
-        unavailable = "SymPy cannot show it, and no concrete instance is available (pass instances=)"
-        reject(unshown if witnessed else unavailable, "\n".join(f"left - right = {_text(a - b)}" for a, b in pairs))
-    count = 0
-    if not proved or rules and instances.available:
-        try:
-            count = agreement(instances, i, proved)
-        except Disagreement as found:
-            reject(*found.args)
-        except Undecided as reason:
-            reject(f"no numeric check was possible: {reason}")
-    if proved:
-        also = f", and agrees on {count} random instances" if count else ""
-        return Evidence(PROVED, PROVED + also, tuple(assumed), count)
-    assumed += [_text(sp.sympify(condition)) for condition in instances.conditions]
-    return Evidence(NUMERIC, f"agrees to 1e-10 on {count} random instances", tuple(assumed), count)
-
-
 def _as_rules(given: Sequence) -> list:
     return [r.rule if isinstance(r, Statement) else r for r in given]
-
-
-def _text(expression) -> str:
-    return sp.sstr(expression)
-
-
-_ESCAPED = str.maketrans({"\\": "/", **{c: "\\" + c for c in "{}_%&#"}})
-
-
-def _reason_latex(reason: str) -> str:
-    r"""``by A1, $\nabla$ inside`` as \text{…} with its mathematics outside the text."""
-    pieces = []
-    for k, piece in enumerate(reason.split("$")):
-        if k % 2:
-            pieces.append(piece)
-        elif piece:
-            pieces.append(rf"\text{{{piece.translate(_ESCAPED)}}}")
-    return " ".join(pieces)
 
 
 def _label_of(statement) -> str:
@@ -127,7 +51,7 @@ class Statement:
     Attributes:
         label: the equation's label, ``eq-…``.
         title: what a reader would call it.
-        kind: one of :data:`EVIDENCE_KINDS`.
+        kind: one of :data:`gradlib.proof.evidence.EVIDENCE_KINDS`.
         detail: the evidence in words.
         latex: exactly what is displayed.
         statement: the same as plain text.
@@ -240,7 +164,7 @@ class Derivation(Statement):
         >>> from sympy.stats import Normal
         >>> mu = sp.Symbol("mu", real=True); sigma = sp.Symbol("sigma", positive=True)
         >>> X = Normal("X", mu, sigma)
-        >>> from gradlib.proof.statements import Derivation
+        >>> from gradlib.proof import Derivation
         >>> Derivation("eq-second-moment", gl.Expectation(X**2), (mu**2 + sigma**2, "Gaussian moments"))
         Derivation(eq-second-moment: proved symbolically)
         >>> Derivation("eq-wrong", gl.Expectation(X**2), (mu**2 + sigma, "a slip"))  # doctest: +ELLIPSIS
@@ -259,7 +183,7 @@ class Derivation(Statement):
         rules = [r for s in self.steps for r in s.rules]
         numeric = Instances(self.sides, _as_rules(rules), instances, conditions)
         self.evidence = [
-            _check(i, self.sides, s.rules, numeric, f"{label}, step {i + 1} ({s.reason})") for i, s in enumerate(self.steps)
+            check(i, self.sides, _as_rules(s.rules), numeric, f"{label}, step {i + 1} ({s.reason})") for i, s in enumerate(self.steps)
         ]
         statements = [r for r in rules if isinstance(r, Statement)]
         assumed = [*map(_label_of, given)]
@@ -272,8 +196,8 @@ class Derivation(Statement):
         kind = PROVED if all(e.kind == PROVED for e in self.evidence) else NUMERIC
         super().__init__(
             label,
-            self._aligned(),
-            f"{_text(self.lhs)} = {_text(self.rhs)}",
+            aligned(self.sides, [step.reason for step in self.steps]),
+            f"{sp.sstr(self.lhs)} = {sp.sstr(self.rhs)}",
             title=title,
             kind=kind,
             detail=self._detail(),
@@ -281,7 +205,7 @@ class Derivation(Statement):
             uses=[*uses, *(r for r in statements if r.kind != ASSUMPTION)],
             extra={
                 "steps": [
-                    {"expression": _text(s.expression), "reason": s.reason, "evidence": e.detail, "assumptions": [*e.assumptions, *s.assume]}
+                    {"expression": sp.sstr(s.expression), "reason": s.reason, "evidence": e.detail, "assumptions": [*e.assumptions, *s.assume]}
                     for s, e in zip(self.steps, self.evidence)
                 ]
             },
@@ -303,32 +227,6 @@ class Derivation(Statement):
             detail = checked[0].detail
             parts.append(f"{_steps(len(checked))} {detail.replace('agrees', 'agree', len(checked) > 1)}" if len(self.evidence) > 1 else detail)
         return "; ".join(parts)
-
-    def _aligned(self) -> str:
-        """One line for each step, with its reason beside it, or below it where that would be too wide."""
-        start, *others = map(latex, self.sides)
-        # A long left side would push every other line to the right.
-        lines = [rf"&{start}"] if len(start) > 90 else []
-        reasons = [_reason_latex(step.reason) for step in self.steps]
-        width = max(map(_width, others)) + (0 if lines else _width(start)) + max(map(_width, reasons))
-        for k, (side, reason) in enumerate(zip(others, reasons)):
-            left = "" if k or lines else start + " "
-            beside = f" && {reason}" if reason and width <= _COLUMN else ""
-            lines.append(rf"{left}&= {side}{beside}")
-            if reason and not beside:
-                lines.append(rf"&\qquad \text{{(}}{reason}\text{{)}}")
-        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
-
-
-_COLUMN = 58  # characters of a formula that fit beside its number in the page's column
-
-
-def _width(tex: str) -> int:
-    """About how many characters a formula takes when set; a fraction counts with both its parts."""
-    tex = re.sub(r"\\(left|right|limits|quad|qquad|displaystyle)(?![a-zA-Z])|\\[,!;: ]", "", tex)
-    tex = re.sub(r"\\(text|operatorname|mathbb|mathcal|mathbf|underset)(?![a-zA-Z])", "", tex)
-    return len(re.sub(r"[{}^_&\s]", "", re.sub(r"\\[a-zA-Z]+", "x", tex)))
-
 
 def _steps(n: int) -> str:
     return f"{n} step" if n == 1 else f"{n} steps"
@@ -360,11 +258,11 @@ class Definition(Statement):
             # Anything else than a fresh name has a meaning already: to equate the two is a claim.
             is_function = isinstance(name, AppliedUndef) and all(isinstance(a, sp.Symbol) for a in name.args) and len(set(name.args)) == len(name.args)
             if not (is_function or isinstance(name, sp.Symbol) and not isinstance(name, RandomSymbol)):
-                raise ValueError(f"{label}: {_text(name)} is no name (a symbol, or a function of distinct symbols); claim it in a Derivation or an Assumption")
+                raise ValueError(f"{label}: {sp.sstr(name)} is no name (a symbol, or a function of distinct symbols); claim it in a Derivation or an Assumption")
             if name in lower(meaning).free_symbols or is_function and lower(meaning).has(name.func):
-                raise ValueError(f"{label} defines {_text(name)} by itself")
+                raise ValueError(f"{label} defines {sp.sstr(name)} by itself")
         super().__init__(
-            label, rf"{latex(self.lhs)} := {latex(self.rhs)}", f"{_text(self.lhs)} := {_text(self.rhs)}", title=title, kind=DEFINITION, uses=uses
+            label, rf"{latex(self.lhs)} := {latex(self.rhs)}", f"{sp.sstr(self.lhs)} := {sp.sstr(self.rhs)}", title=title, kind=DEFINITION, uses=uses
         )
 
     @property
@@ -392,7 +290,7 @@ class Assumption(Statement):
         if isinstance(relation, str):
             shown, plain = relation, text or relation
         else:
-            shown, plain = latex(relation), _text(relation)
+            shown, plain = latex(relation), sp.sstr(relation)
             if isinstance(relation, sp.Eq):
                 self.lhs, self.rhs = relation.lhs, relation.rhs
         super().__init__(label, shown, plain, title=title, kind=self._kind, uses=uses, extra={"text": text, **(extra or {})})
@@ -453,14 +351,14 @@ class Restatement(Statement):
                 raise ValueError(f"{of.label} is an inequality: show it by a reference")
             for ours, theirs in ((lhs, of.lhs), (rhs, of.rhs)):
                 if ours is not None and _matrix(ours) != theirs:
-                    raise FalseStep(f"{label} is no restatement of {of.label}: {_text(ours)} is not {_text(theirs)}")
+                    raise FalseStep(f"{label} is no restatement of {of.label}: {sp.sstr(ours)} is not {sp.sstr(theirs)}")
             lhs, rhs = of.lhs, of.rhs
         self.of, self.lhs, self.rhs = of, _matrix(lhs), _matrix(rhs)
         sign = ":=" if isinstance(of, Definition) else "="
         super().__init__(
             label,
             rf"{latex(self.lhs)} {sign} {latex(self.rhs)}",
-            f"{_text(self.lhs)} {sign} {_text(self.rhs)}",
+            f"{sp.sstr(self.lhs)} {sign} {sp.sstr(self.rhs)}",
             title=title or ("" if isinstance(of, str) else of.title),
             kind=RESTATEMENT,
             detail=f"restatement of {_label_of(of)}",
@@ -513,18 +411,18 @@ class Inequality(Statement):
                 step = Step(certificate, "certificate", by)
                 sides = [large - small, certificate]
                 numeric = Instances(sides, _as_rules(step.rules), instances, conditions)
-                found = _check(0, sides, step.rules, numeric, f"{label}, certificate")
-                detail = f"non-negative certificate {_text(certificate)}, identity {found.detail}"
+                found = check(0, sides, _as_rules(step.rules), numeric, f"{label}, certificate")
+                detail = f"non-negative certificate {sp.sstr(certificate)}, identity {found.detail}"
                 assumed = found.assumptions
                 rules = [r for r in step.rules if isinstance(r, Statement)]
             signed = large - small if certificate is None else certificate
             if not _has_sign(signed, strict):
-                raise FalseStep(f"{label}: {_text(signed)} is not certainly {'positive' if strict else 'non-negative'}")
+                raise FalseStep(f"{label}: {sp.sstr(signed)} is not certainly {'positive' if strict else 'non-negative'}")
         self.relation = relation
         super().__init__(
             label,
             rf"{latex(self.lhs)} {signs[relation]} {latex(self.rhs)}",
-            f"{_text(self.lhs)} {relation} {_text(self.rhs)}",
+            f"{sp.sstr(self.lhs)} {relation} {sp.sstr(self.rhs)}",
             title=title,
             kind=INEQUALITY,
             detail=f"{INEQUALITY}: {detail}",
@@ -553,7 +451,7 @@ def _positive_matrix(label: str, m, strict: bool) -> str:
     for rows in sets:
         minor = m.extract(list(rows), list(rows)).det()
         if not _has_sign(minor, strict):
-            raise FalseStep(f"{label}: the principal minor of rows {[r + 1 for r in rows]}, {_text(sp.factor(minor))}, is not certainly {'positive' if strict else 'non-negative'}")
+            raise FalseStep(f"{label}: the principal minor of rows {[r + 1 for r in rows]}, {sp.sstr(sp.factor(minor))}, is not certainly {'positive' if strict else 'non-negative'}")
     return f"all {len(sets)} {'leading ' if strict else ''}principal minors {'positive' if strict else 'non-negative'}"
 
 

@@ -8,10 +8,10 @@ import sympy as sp
 from sympy.stats import Cauchy, Exponential, Geometric, Normal
 
 import gradlib as gl
-from gradlib.proof.lower import FalseStep
-from gradlib.proof.statements import NUMERIC, PROVED, Assumption, Derivation
-from gradlib.proof.trials import Instances
+from gradlib.proof import Assumption, Derivation, FalseStep
+from gradlib.proof.evidence import NUMERIC, PROVED
 from gradlib.proof.lower import Undecided
+from gradlib.proof.trials import Instances
 
 x, theta, mu, k, a, b = sp.symbols("x theta mu k a b", real=True)
 sigma = sp.Symbol("sigma", positive=True)
@@ -25,7 +25,7 @@ chain = functools.partial(Derivation, "eq-test")  # the label does not matter
 
 
 def kinds(derivation):
-    return [each.kind for each in derivation.evidence]
+    return [evidence.kind for evidence in derivation.evidence]
 
 
 def test_integrals_that_diverge_have_no_value():

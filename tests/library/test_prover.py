@@ -7,10 +7,9 @@ import sympy as sp
 from sympy.stats import ContinuousRV, Normal, Poisson
 
 import gradlib as gl
-from gradlib.proof.lower import FalseStep
-from gradlib.proof.rules import Boundary, Substitution
-from gradlib.proof.statements import PROVED, Assumption, Definition, Derivation
 from gradlib.core.law import law
+from gradlib.proof import Assumption, Boundary, Definition, Derivation, FalseStep, Substitution
+from gradlib.proof.evidence import PROVED
 from gradlib.proof.prover import Prover
 
 x, y, e, theta, mu, k, a, b, c = sp.symbols("x y epsilon theta mu k a b c", real=True)
@@ -29,7 +28,7 @@ chain = functools.partial(Derivation, "eq-test")  # the label does not matter
 
 
 def kinds(derivation):
-    return [each.kind for each in derivation.evidence]
+    return [evidence.kind for evidence in derivation.evidence]
 
 
 def symbolically(left, right, *rules, cross_checked=False):

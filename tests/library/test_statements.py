@@ -1,4 +1,4 @@
-"""Derivations: what must pass, with which evidence, and above all what must not."""
+"""Statements: what must pass, with which evidence, and above all what must not."""
 
 import functools
 import time
@@ -8,11 +8,22 @@ import sympy as sp
 from sympy.stats import Bernoulli, ContinuousRV, Exponential, FiniteRV, Gamma, Logistic, Normal, Poisson, Uniform
 
 import gradlib as gl
-from gradlib.core.notation import latex
-from gradlib.proof.lower import FalseStep
-from gradlib.proof.rules import Boundary, Substitution
-from gradlib.proof.statements import ASSUMPTION, CITED, DEFINITION, INEQUALITY, MIME, NUMERIC, PROVED, RESTATEMENT, Assumption, Cited, Definition, Derivation, Inequality, Restatement, Table
 from gradlib.core.law import law
+from gradlib.core.notation import latex
+from gradlib.proof import (
+    Assumption,
+    Boundary,
+    Cited,
+    Definition,
+    Derivation,
+    FalseStep,
+    Inequality,
+    Restatement,
+    Substitution,
+    Table,
+)
+from gradlib.proof.evidence import ASSUMPTION, CITED, DEFINITION, INEQUALITY, NUMERIC, PROVED, RESTATEMENT
+from gradlib.proof.statements import MIME
 
 x, e, theta, mu, k, a, b = sp.symbols("x epsilon theta mu k a b", real=True)
 sigma, tau = sp.symbols("sigma tau", positive=True)
@@ -30,7 +41,7 @@ chain = functools.partial(Derivation, "eq-test")  # the label does not matter
 
 
 def kinds(derivation):
-    return [each.kind for each in derivation.evidence]
+    return [evidence.kind for evidence in derivation.evidence]
 
 
 # --- the derivations of the book --------------------------------------------------------

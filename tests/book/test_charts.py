@@ -1,76 +1,24 @@
-"""The figures' data: what a graph says must follow from the objects it is read off."""
+"""The charts draw what they are given, the exact truth with it."""
 
 import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
-import pytest
 import sympy as sp
-from sympy.stats import Bernoulli, Normal
+from sympy.stats import Normal
 
 import gradlib as gl
-from _lib import charts, graphs, style
+from _lib import charts, style
 
 matplotlib.use("agg")
 
 theta = sp.Symbol("theta", real=True)
-X = Normal("x", theta, 1)
-OBJECTIVES = {
-    "distribution": gl.Expectation(X**2),
-    "both": gl.Expectation(theta * X**2),
-    "integrand": gl.Expectation(theta * Normal("x", 0, 1) ** 2),
-}
-
-
-@pytest.fixture(params=[(where, rule) for where in OBJECTIVES for rule in ("score", "pathwise")], ids="-".join)
-def graph(request):
-    where, rule = request.param
-    return where, rule, graphs.computational_graph(OBJECTIVES[where], theta, rule)
-
-
-def test_no_derivative_touches_a_stochastic_node(graph):
-    _, _, g = graph
-    ends = {name for edge in g.gradient for name in edge}
-    assert all(g.nodes[name].kind != "stochastic" for name in ends)
-
-
-def test_the_derivative_reaches_theta_along_computed_edges(graph):
-    where, rule, g = graph
-    assert set(g.gradient) <= set(g.edges)
-    assert any(start == "theta" for start, _ in g.gradient)
-
-
-def test_theta_feeds_a_draw_only_under_the_score_function(graph):
-    where, rule, g = graph
-    fed = [end for start, end in g.edges if start == "theta" and g.nodes[end].kind == "stochastic"]
-    assert bool(fed) == (rule == "score" and where != "integrand")
-
-
-def test_the_direct_term_is_an_edge_from_theta_to_f(graph):
-    where, _, g = graph
-    assert (("theta", "F") in g.edges) == (where != "distribution")
-
-
-def test_graphs_refuse_what_has_no_path():
-    coin = gl.Expectation(1 + Bernoulli("a", 1 / (1 + sp.exp(theta))))
-    assert "log p" in graphs.computational_graph(coin, theta, "score").nodes
-    with pytest.raises(gl.UnsoundEstimator):
-        graphs.computational_graph(coin, theta, "pathwise")
-    with pytest.raises(ValueError, match="'score' or 'pathwise'"):
-        graphs.computational_graph(coin, theta, "magic")
-
-
-def test_two_moved_variables_have_two_base_variables():
-    J = gl.Expectation(X * Normal("y", theta, 2))
-    g = graphs.computational_graph(J, theta, "pathwise")
-    leaves = [name for name, node in g.nodes.items() if node.kind == "stochastic"]
-    assert len(leaves) == 2
-    assert {(leaf, f"x:{leaf[-1]}") for leaf in leaves} <= set(g.edges)
+SQUARE = gl.Expectation(Normal("x", theta, 1) ** 2)
 
 
 def test_every_figure_draws():
     figure, axes = style.panels(2)
-    truth = charts.curve(OBJECTIVES["distribution"], theta)
-    estimates = [gl.estimate(OBJECTIVES["distribution"], {theta: t}, samples=100, rng=0) for t in (0, 1)]
+    truth = charts.curve(SQUARE, theta)
+    estimates = [gl.estimate(SQUARE, {theta: t}, samples=100, rng=0) for t in (0, 1)]
     charts.against_truth(axes[0], [0, 1], truth, {"x": estimates}, [0, 1])
     grey, bars = axes[0].lines[0], axes[0].containers[0]
     assert np.allclose(grey.get_ydata(), [1, 2]), "the exact curve is drawn"
@@ -78,7 +26,6 @@ def test_every_figure_draws():
     charts.histogram(axes[1], {"a": np.arange(10.0)}, 4.5, [0, 5, 10])
     charts.running_means(axes[1], {"a": np.ones((2, 100))}, 1.0)
     charts.signed_density(axes[1], np.arange(3.0), np.ones(3), np.array([1.0, 0, -1]))
-    graphs.stacked(OBJECTIVES["both"], theta).canvas.draw()
     figure.canvas.draw()
     plt.close("all")
 
@@ -118,7 +65,7 @@ def test_speed_ratios():
 
 
 def test_a_comparison_shows_its_sound_rows():
-    table = gl.compare(OBJECTIVES["distribution"], theta, {theta: 1}, samples=1000)
+    table = gl.compare(SQUARE, theta, {theta: 1}, samples=1000)
     figure = charts.comparison(table)
     assert len(figure.axes) == 2
     assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()][-1] == table.sound[0].name
