@@ -134,7 +134,10 @@ def vanishes(e, positive: set) -> bool:
         return True
     if not _vanishes_at_random_points(e):
         return False  # spares SymPy the vain attempt
-    return any(attempt(e) == 0 for attempt in (sp.expand, sp.cancel, lambda z: sp.expand(sp.expand_log(z)), _by_exponentials, sp.simplify))
+    return any(
+        attempt(e) == 0
+        for attempt in (sp.expand, sp.cancel, lambda z: sp.expand(sp.expand_log(z)), _by_exponentials, sp.simplify)
+    )
 
 
 def _by_exponentials(e):

@@ -129,7 +129,9 @@ def instance(sides: Sequence[sp.Expr], laws: Sequence[Law], conditions: Sequence
     rng = random.Random(seed)
     functions = {f: v for f, v in chosen.items() if isinstance(f, UndefinedFunction)}
     abstract = [law.density for law in laws if law.is_abstract]
-    supports = {law.density.func: law.support for law in laws if law.is_abstract and isinstance(law.density, AppliedUndef)}
+    supports = {
+        law.density.func: law.support for law in laws if law.is_abstract and isinstance(law.density, AppliedUndef)
+    }
     seen = set().union(*(e.atoms(AppliedUndef) for e in (*sides, *abstract)))
     for f in sorted({type(e) for e in seen}, key=str):
         if f not in functions:

@@ -27,11 +27,11 @@ from gradlib.core.law import Law
 from gradlib.proof.forms import (
     as_exponentials,
     canonical_symbol,
+    closed_form,
     constant_ratio,
     distribute,
     separate,
     vanishes,
-    closed_form,
 )
 from gradlib.proof.lower import EXCHANGE, NORMALISED, Undecided, ends, lower
 from gradlib.proof.rules import Rewrite
@@ -78,10 +78,14 @@ class Prover:
             return False
 
     def same_derivative(self, left, right) -> bool:
-        if not (isinstance(left, sp.Derivative) and isinstance(right, sp.Derivative) and left.args[1:] == right.args[1:]):
+        if not (
+            isinstance(left, sp.Derivative) and isinstance(right, sp.Derivative) and left.args[1:] == right.args[1:]
+        ):
             return False
         hypotheses = [r for r in self.rules if isinstance(r, Rewrite) and r.supposed]
-        return self.cross_checked or not any(lower(side).has(*left.variables) for r in hypotheses for side in (r.lhs, r.rhs))
+        return self.cross_checked or not any(
+            lower(side).has(*left.variables) for r in hypotheses for side in (r.lhs, r.rhs)
+        )
 
     # Each integral becomes a function of its free symbols, so that SymPy's product and
     # chain rules act on it, but cannot see (let alone differentiate) what is inside.
@@ -107,7 +111,9 @@ class Prover:
         for opaque, record in self.integrals.items():
             if record == (kind, integrand, limits):
                 return opaque
-        free = integrand.free_symbols.union(*(e.free_symbols for limit in limits for e in limit[1:])) - set(names.values())
+        free = integrand.free_symbols.union(*(e.free_symbols for limit in limits for e in limit[1:])) - set(
+            names.values()
+        )
         opaque = sp.Function(f"_I{len(self.integrals)}")(*sorted(free, key=str))
         self.integrals[opaque] = (kind, integrand, limits)
         return opaque
@@ -132,7 +138,9 @@ class Prover:
     def under_the_integral(self, opaque, variable):
         """Leibniz' rule, moving limits included."""
         kind, integrand, limits = self.integrals[opaque]
-        if any(condition.has(variable) for piecewise in integrand.atoms(sp.Piecewise) for _, condition in piecewise.args):
+        if any(
+            condition.has(variable) for piecewise in integrand.atoms(sp.Piecewise) for _, condition in piecewise.args
+        ):
             raise Undecided  # a jump that moves: SymPy's derivative does not see it
         total = self.integral(kind, sp.diff(integrand, variable).doit(), limits)
         if any(variable in e.free_symbols for limit in limits for e in limit[1:]):
@@ -173,7 +181,12 @@ class Prover:
                 and range_ == list(ends(law))
                 and (NORMALISED in self.named or not law.is_abstract)
             ]
-            if isinstance(f, sp.Derivative) and self.named >= {EXCHANGE, NORMALISED} and f.expr in densities and x not in f.variables:
+            if (
+                isinstance(f, sp.Derivative)
+                and self.named >= {EXCHANGE, NORMALISED}
+                and f.expr in densities
+                and x not in f.variables
+            ):
                 return sp.S.Zero  # the derivative of the constant 1
             for density in densities:
                 if (ratio := constant_ratio(f, density, x)) is not None:

@@ -127,7 +127,11 @@ def _hoist(e, x) -> tuple[sp.Expr, dict]:
             return part
         if isinstance(part, (sp.Add, sp.Mul)):
             constant, rest = part.as_independent(x, as_Add=part.is_Add)
-            return part.func(walk(constant), *map(walk, part.func.make_args(rest))) if rest != part else part.func(*map(walk, part.args))
+            return (
+                part.func(walk(constant), *map(walk, part.func.make_args(rest)))
+                if rest != part
+                else part.func(*map(walk, part.args))
+            )
         if isinstance(part, sp.Pow) and part.exp.is_Rational and part.exp.q <= 2:
             return walk(part.base) ** part.exp
         return part.func(*map(walk, part.args))
@@ -236,7 +240,9 @@ def _segment(f, a, b) -> mpmath.mpf:
         total += sum((term((k + mpmath.mpf(1) / 2) * h) for k in range(-left, right)), mpmath.mpf(0))
         ends, h = [2 * right, 2 * left], h / 2
         value = total * h
-        if abs(value - previous) <= mpmath.mpf(10) ** (2 - mpmath.mp.dps // 2) * max(abs(value), scale * mpmath.mpf("1e-3")):
+        if abs(value - previous) <= mpmath.mpf(10) ** (2 - mpmath.mp.dps // 2) * max(
+            abs(value), scale * mpmath.mpf("1e-3")
+        ):
             return value
         previous = value
     raise Undecided("a quadrature did not converge")

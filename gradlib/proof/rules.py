@@ -10,7 +10,7 @@ from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.law import law
 from gradlib.proof.forms import canonical_symbol
-from gradlib.proof.lower import FalseStep, ends, bound_symbols, lower
+from gradlib.proof.lower import FalseStep, bound_symbols, ends, lower
 
 # Not the catalogue of gradlib.sound, on purpose: a function that one list forgets, the other may know.
 JUMPING = (sp.Piecewise, sp.Heaviside, sp.sign, sp.floor, sp.ceiling, sp.frac, sp.Mod)
@@ -88,7 +88,9 @@ def _is_smooth(e: sp.Expr, x: sp.Symbol, a: sp.Expr, b: sp.Expr) -> bool:
 
 @dataclass(frozen=True)
 class Substitution:
-    r"""Change of variables :math:`x = g(\varepsilon)`: :math:`\int h(x)\,dx = \int h(g(\varepsilon))\,g'(\varepsilon)\,d\varepsilon`.
+    r"""Change of variables :math:`x = g(\varepsilon)`.
+
+    .. math:: \int h(x)\,dx = \int h(g(\varepsilon))\,g'(\varepsilon)\,d\varepsilon
 
     That g is smooth, increases and maps one range onto the other is proved where SymPy can
     (:math:`g' > 0`, limits at the ends), and recorded as an assumption where not.
@@ -176,4 +178,7 @@ class Rewrite:
             taken |= bound_symbols(right) & set().union(*(call.free_symbols for call in calls))
         if taken and expression.has(left.func if self.defines and left.args else left):
             names = ", ".join(sorted(map(str, taken)))
-            raise ValueError(f"{self.label} as a rule would confuse two meanings of {names}, free here and integrated over there: rename one")
+            raise ValueError(
+                f"{self.label} as a rule would confuse two meanings of {names}, "
+                "free here and integrated over there: rename one"
+            )

@@ -37,6 +37,8 @@ from gradlib.proof.rules import Boundary, Rewrite, Substitution
 from gradlib.proof.trials import Instances
 
 MIME = "application/vnd.gradlib+json"
+
+
 def _as_rules(given: Sequence) -> list:
     return [r.rule if isinstance(r, Statement) else r for r in given]
 
@@ -63,7 +65,19 @@ class Statement:
     kind = ""
     lhs = rhs = None
 
-    def __init__(self, label: str, latex_: str, statement: str, *, title="", kind="", detail="", assumptions=(), uses=(), extra=None):
+    def __init__(
+        self,
+        label: str,
+        latex_: str,
+        statement: str,
+        *,
+        title="",
+        kind="",
+        detail="",
+        assumptions=(),
+        uses=(),
+        extra=None,
+    ):
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", label):
             # Sphinx makes such a label, unchanged, the anchor equation-<label>.
             raise ValueError(f"a label is lower-case words joined by hyphens, such as eq-score, got {label!r}")
@@ -128,7 +142,9 @@ class Step:
         for rule in rules:
             if rule not in (EXCHANGE, NORMALISED) and not isinstance(rule, (Boundary, Substitution)):
                 if not isinstance(rule, Statement) or rule.lhs is None:
-                    raise ValueError(f"unknown rule {rule!r}: use 'exchange', 'normalised', Boundary, Substitution or an equation")
+                    raise ValueError(
+                        f"unknown rule {rule!r}: use 'exchange', 'normalised', Boundary, Substitution or an equation"
+                    )
                 if isinstance(rule, Inequality):
                     raise ValueError(f"{rule.label} is an inequality: it cannot replace one side by the other")
         return tuple(rules)
@@ -183,7 +199,8 @@ class Derivation(Statement):
         rules = [r for s in self.steps for r in s.rules]
         numeric = Instances(self.sides, _as_rules(rules), instances, conditions)
         self.evidence = [
-            check(i, self.sides, _as_rules(s.rules), numeric, f"{label}, step {i + 1} ({s.reason})") for i, s in enumerate(self.steps)
+            check(i, self.sides, _as_rules(s.rules), numeric, f"{label}, step {i + 1} ({s.reason})")
+            for i, s in enumerate(self.steps)
         ]
         statements = [r for r in rules if isinstance(r, Statement)]
         assumed = [*map(_label_of, given)]
@@ -205,7 +222,12 @@ class Derivation(Statement):
             uses=[*uses, *(r for r in statements if r.kind != ASSUMPTION)],
             extra={
                 "steps": [
-                    {"expression": sp.sstr(s.expression), "reason": s.reason, "evidence": e.detail, "assumptions": [*e.assumptions, *s.assume]}
+                    {
+                        "expression": sp.sstr(s.expression),
+                        "reason": s.reason,
+                        "evidence": e.detail,
+                        "assumptions": [*e.assumptions, *s.assume],
+                    }
                     for s, e in zip(self.steps, self.evidence)
                 ]
             },
@@ -225,8 +247,13 @@ class Derivation(Statement):
             parts.append((f"{_steps(len(proved))} " if len(self.evidence) > 1 else "") + PROVED + under)
         if checked:
             detail = checked[0].detail
-            parts.append(f"{_steps(len(checked))} {detail.replace('agrees', 'agree', len(checked) > 1)}" if len(self.evidence) > 1 else detail)
+            parts.append(
+                f"{_steps(len(checked))} {detail.replace('agrees', 'agree', len(checked) > 1)}"
+                if len(self.evidence) > 1
+                else detail
+            )
         return "; ".join(parts)
+
 
 def _steps(n: int) -> str:
     return f"{n} step" if n == 1 else f"{n} steps"
@@ -256,13 +283,25 @@ class Definition(Statement):
             raise ValueError(f"{label}: the name and its meaning have different shapes")
         for name, meaning in zip(entries(self.lhs), entries(self.rhs), strict=True):
             # Anything else than a fresh name has a meaning already: to equate the two is a claim.
-            is_function = isinstance(name, AppliedUndef) and all(isinstance(a, sp.Symbol) for a in name.args) and len(set(name.args)) == len(name.args)
+            is_function = (
+                isinstance(name, AppliedUndef)
+                and all(isinstance(a, sp.Symbol) for a in name.args)
+                and len(set(name.args)) == len(name.args)
+            )
             if not (is_function or isinstance(name, sp.Symbol) and not isinstance(name, RandomSymbol)):
-                raise ValueError(f"{label}: {sp.sstr(name)} is no name (a symbol, or a function of distinct symbols); claim it in a Derivation or an Assumption")
+                raise ValueError(
+                    f"{label}: {sp.sstr(name)} is no name (a symbol, or a function of distinct symbols); "
+                    "claim it in a Derivation or an Assumption"
+                )
             if name in lower(meaning).free_symbols or is_function and lower(meaning).has(name.func):
                 raise ValueError(f"{label} defines {sp.sstr(name)} by itself")
         super().__init__(
-            label, rf"{latex(self.lhs)} := {latex(self.rhs)}", f"{sp.sstr(self.lhs)} := {sp.sstr(self.rhs)}", title=title, kind=DEFINITION, uses=uses
+            label,
+            rf"{latex(self.lhs)} := {latex(self.rhs)}",
+            f"{sp.sstr(self.lhs)} := {sp.sstr(self.rhs)}",
+            title=title,
+            kind=DEFINITION,
+            uses=uses,
         )
 
     @property
@@ -293,17 +332,19 @@ class Assumption(Statement):
             shown, plain = latex(relation), sp.sstr(relation)
             if isinstance(relation, sp.Eq):
                 self.lhs, self.rhs = relation.lhs, relation.rhs
-        super().__init__(label, shown, plain, title=title, kind=self._kind, uses=uses, extra={"text": text, **(extra or {})})
+        super().__init__(
+            label, shown, plain, title=title, kind=self._kind, uses=uses, extra={"text": text, **(extra or {})}
+        )
 
 
 class Cited(Assumption):
-    """A theorem that is quoted, not proved here.
+    r"""A theorem that is quoted, not proved here.
 
     Args:
         source: the key of its entry in the bibliography.
 
     Examples:
-        >>> Cited("eq-dct", r"\\\\lim_n \\\\int f_n = \\\\int \\\\lim_n f_n", "dominated convergence", source="folland1999")
+        >>> Cited("eq-dct", r"\lim \int f_n = \int \lim f_n", "dominated convergence", source="folland1999")
         Cited(eq-dct: cited theorem (folland1999))
     """
 
@@ -351,7 +392,9 @@ class Restatement(Statement):
                 raise ValueError(f"{of.label} is an inequality: show it by a reference")
             for ours, theirs in ((lhs, of.lhs), (rhs, of.rhs)):
                 if ours is not None and _matrix(ours) != theirs:
-                    raise FalseStep(f"{label} is no restatement of {of.label}: {sp.sstr(ours)} is not {sp.sstr(theirs)}")
+                    raise FalseStep(
+                        f"{label} is no restatement of {of.label}: {sp.sstr(ours)} is not {sp.sstr(theirs)}"
+                    )
             lhs, rhs = of.lhs, of.rhs
         self.of, self.lhs, self.rhs = of, _matrix(lhs), _matrix(rhs)
         sign = ":=" if isinstance(of, Definition) else "="
@@ -396,7 +439,20 @@ class Inequality(Statement):
     SIGNS = {">=": r"\ge", ">": r">", "<=": r"\le", "<": r"<"}
     LOEWNER = {">=": r"\succeq", ">": r"\succ", "<=": r"\preceq", "<": r"\prec"}
 
-    def __init__(self, label, lhs, relation, rhs, certificate=None, by=(), title="", given=(), uses=(), instances=None, conditions=()):
+    def __init__(
+        self,
+        label,
+        lhs,
+        relation,
+        rhs,
+        certificate=None,
+        by=(),
+        title="",
+        given=(),
+        uses=(),
+        instances=None,
+        conditions=(),
+    ):
         if relation not in self.SIGNS:
             raise ValueError(f"{label}: relation is one of {', '.join(self.SIGNS)}, got {relation!r}")
         self.lhs, self.rhs = _matrix(lhs), _matrix(rhs)
@@ -417,7 +473,9 @@ class Inequality(Statement):
                 rules = [r for r in step.rules if isinstance(r, Statement)]
             signed = large - small if certificate is None else certificate
             if not _has_sign(signed, strict):
-                raise FalseStep(f"{label}: {sp.sstr(signed)} is not certainly {'positive' if strict else 'non-negative'}")
+                raise FalseStep(
+                    f"{label}: {sp.sstr(signed)} is not certainly {'positive' if strict else 'non-negative'}"
+                )
         self.relation = relation
         super().__init__(
             label,
@@ -447,11 +505,18 @@ def _positive_matrix(label: str, m, strict: bool) -> str:
     if not m.is_square or (m - m.T).applyfunc(sp.simplify) != sp.zeros(*m.shape):
         raise FalseStep(f"{label}: the difference is not symmetric, so it has no sign")
     n = m.rows
-    sets = [range(k) for k in range(1, n + 1)] if strict else [c for k in range(1, n + 1) for c in itertools.combinations(range(n), k)]
+    sets = (
+        [range(k) for k in range(1, n + 1)]
+        if strict
+        else [c for k in range(1, n + 1) for c in itertools.combinations(range(n), k)]
+    )
     for rows in sets:
         minor = m.extract(list(rows), list(rows)).det()
         if not _has_sign(minor, strict):
-            raise FalseStep(f"{label}: the principal minor of rows {[r + 1 for r in rows]}, {sp.sstr(sp.factor(minor))}, is not certainly {'positive' if strict else 'non-negative'}")
+            raise FalseStep(
+                f"{label}: the principal minor of rows {[r + 1 for r in rows]}, {sp.sstr(sp.factor(minor))}, "
+                f"is not certainly {'positive' if strict else 'non-negative'}"
+            )
     return f"all {len(sets)} {'leading ' if strict else ''}principal minors {'positive' if strict else 'non-negative'}"
 
 
@@ -479,7 +544,16 @@ class Table(Statement):
         self._lines = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         # The ledger compares each cell with the statement that it shows again.
         cells = {"cells": [{"restates": _target(c), "statement": c.statement} for c in statements]}
-        super().__init__(label, "", title or label, title=title, kind=RESTATEMENT, detail="each cell is compared with its derivation", uses=map(_target, statements), extra=cells)
+        super().__init__(
+            label,
+            "",
+            title or label,
+            title=title,
+            kind=RESTATEMENT,
+            detail="each cell is compared with its derivation",
+            uses=map(_target, statements),
+            extra=cells,
+        )
 
     @property
     def markdown(self) -> str:

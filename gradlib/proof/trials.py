@@ -37,17 +37,23 @@ class Instances:
         conditions: relations that the parameters satisfy.
     """
 
-    def __init__(self, sides: Sequence, rules: Sequence = (), chosen: Callable | None = None, conditions: Sequence = ()):
+    def __init__(
+        self, sides: Sequence, rules: Sequence = (), chosen: Callable | None = None, conditions: Sequence = ()
+    ):
         rewrites = [r for r in rules if isinstance(r, Rewrite)]
         self.laws = laws_of([*sides, *(e for r in rewrites for e in (r.lhs, r.rhs))])
         self.sides = [lower(side) for side in sides]
         defined = [r for r in rewrites if r.defines]
         for definition in defined * len(defined):  # one may be named in the next
             spell_out = functools.partial(definition.apply, None)
-            self.sides = [side.applyfunc(spell_out) if isinstance(side, sp.MatrixBase) else spell_out(side) for side in self.sides]
+            self.sides = [
+                side.applyfunc(spell_out) if isinstance(side, sp.MatrixBase) else spell_out(side) for side in self.sides
+            ]
         self.chosen, self.conditions = chosen or (lambda rng: {}), conditions
         mentioned = set().union(*map(_names, self.sides))
-        coupled = chosen is None and any(r.supposed and mentioned & (_names(lower(r.lhs)) | _names(lower(r.rhs))) for r in rewrites)
+        coupled = chosen is None and any(
+            r.supposed and mentioned & (_names(lower(r.lhs)) | _names(lower(r.rhs))) for r in rewrites
+        )
         self.available = not coupled and all(depth(e) <= 2 for side in self.sides for e in entries(side))
         self.at, self.values = functools.cache(self._at), functools.cache(self._values)
 
@@ -69,7 +75,14 @@ class Instances:
             try:
                 function = compiled(e, tuple(numbers), mpmath.mpf(10) ** -step)
                 return mpmath.mpmathify(function(*numbers.values()))
-            except (ZeroDivisionError, OverflowError, TypeError, NameError, NotImplementedError, AttributeError) as error:
+            except (
+                ZeroDivisionError,
+                OverflowError,
+                TypeError,
+                NameError,
+                NotImplementedError,
+                AttributeError,
+            ) as error:
                 raise Undecided(f"{type(error).__name__}: {error}") from error
 
     def describe(self, seed: int) -> str:
@@ -124,7 +137,9 @@ def agreement(instances: Instances, i: int, proved: bool) -> int:
                 noise = False
             informative[k] |= not noise
     if not all(informative):
-        raise Disagreement("both sides vanish on every random instance, which shows nothing; write 0 for the side that is 0", "")
+        raise Disagreement(
+            "both sides vanish on every random instance, which shows nothing; write 0 for the side that is 0", ""
+        )
     if not proved:
         for pair in pairs:
             _try_further(instances, *pair)
@@ -137,7 +152,9 @@ def _agree(a, b) -> bool:
 
 def _difference(instances: Instances, seed: int, a, b) -> Disagreement:
     numbers = f"left  = {mpmath.nstr(a, 15)}\nright = {mpmath.nstr(b, 15)}\nleft - right = {mpmath.nstr(a - b, 6)}"
-    return Disagreement(f"the two sides differ on random instance {seed + 1}", f"{numbers}\nat {instances.describe(seed)}")
+    return Disagreement(
+        f"the two sides differ on random instance {seed + 1}", f"{numbers}\nat {instances.describe(seed)}"
+    )
 
 
 def _is_literally_zero(e) -> bool:
@@ -166,5 +183,7 @@ def _try_further(instances: Instances, left, right) -> None:
             seeds.append(seed)
     for e in (left, right):
         for argument, signs in switches(e).items():
-            if not argument.free_symbols & bound_symbols(e) and not signs <= {int(mpmath.sign(mpmath.re(instances.number(argument, seed)))) for seed in seeds}:
+            if not argument.free_symbols & bound_symbols(e) and not signs <= {
+                int(mpmath.sign(mpmath.re(instances.number(argument, seed)))) for seed in seeds
+            }:
                 raise Disagreement(f"no random instance tries every branch in the sign of {argument}", "")

@@ -32,7 +32,9 @@ def test_every_figure_draws():
 
 def test_errors_draw_what_they_are_given():
     figure, (axis,) = style.panels()
-    charts.errors(axis, [10, 1000], {"measured": [0.3, 0.04]}, {"slow": (1.0, -0.5), "fast": (2.0, -1.0)}, exact=lambda n: n**-0.5)
+    charts.errors(
+        axis, [10, 1000], {"measured": [0.3, 0.04]}, {"slow": (1.0, -0.5), "fast": (2.0, -1.0)}, exact=lambda n: n**-0.5
+    )
     exact, slow, fast, measured = (line.get_ydata() for line in axis.lines)
     assert np.allclose(exact, slow) and np.allclose(slow, [10**-0.5, 1000**-0.5])
     assert np.allclose(fast, [0.2, 0.002]) and np.allclose(measured, [0.3, 0.04])
@@ -55,9 +57,16 @@ def test_z_scores_stand_over_the_normal_density():
 def test_speed_ratios():
     """A dot for each case and peer; the lines at 1 and 2 are there whatever the ratios."""
     spread = {"median": 3.0, "min": 2.0, "max": 5.0}
-    rows = [{"title": title, "rule": "score", "who": who, "ratio": spread} for title in ("cos 2x", "log mixture") for who in ("A", "B")]
+    rows = [
+        {"title": title, "rule": "score", "who": who, "ratio": spread}
+        for title in ("cos 2x", "log mixture")
+        for who in ("A", "B")
+    ]
     (axis,) = charts.speed_ratios(rows).axes
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["cos 2x, score function", "log mixture, score function"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [
+        "cos 2x, score function",
+        "log mixture, score function",
+    ]
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["A", "B"]
     dots = [line for line in axis.lines if line.get_linestyle() == "None"]
     assert [list(line.get_xdata()) for line in dots] == [[3.0, 3.0]] * 2

@@ -48,7 +48,9 @@ def test_an_unrelated_hypothesis_does_not_switch_the_numbers_off():
     assert chain(E(N), (mu, "", unrelated)).evidence[0].instances == 3
 
 
-@pytest.mark.parametrize("tiny", [E(N) / 10**20, E(N) / 10**40, sp.erf(theta) ** 2 / 10**16, D(E(sp.exp(N)), mu) / 10**25], ids=str)
+@pytest.mark.parametrize(
+    "tiny", [E(N) / 10**20, E(N) / 10**40, sp.erf(theta) ** 2 / 10**16, D(E(sp.exp(N)), mu) / 10**25], ids=str
+)
 def test_tiny_is_not_zero(tiny):
     with pytest.raises(FalseStep, match="differ on random instance 1"):
         chain(tiny, (0, ""))
@@ -157,7 +159,10 @@ def test_what_has_no_reliable_number_is_undecided(expression):
         (sp.Integral(sp.Heaviside(x - 200) * sp.exp(-x + 200), (x, 0, sp.oo)), 1),
         (sp.Integral(sp.Heaviside(x**2 - 2), (x, -2, 3)), 5 - 2 * sp.sqrt(2)),
         (sp.Integral(x * k, (x, 0, k), (k, 0, 1)), sp.Rational(1, 8)),
-        (sp.Integral(sp.Abs(x - k) * sp.exp(-(x**2) - k**2), (x, *R), (k, *R)), sp.sqrt(2 * sp.pi)),  # the inner integral smooths its kink
+        (
+            sp.Integral(sp.Abs(x - k) * sp.exp(-(x**2) - k**2), (x, *R), (k, *R)),
+            sp.sqrt(2 * sp.pi),
+        ),  # the inner integral smooths its kink
         (sp.Sum(k, (k, 0, 3)), 6),
         (sp.Sum(sp.Rational(9, 10) ** k, (k, 0, sp.oo)), 10),
         (sp.Sum(sp.Rational(9, 10) ** k * (1 + (-1) ** k) / 2, (k, 0, sp.oo)), sp.Rational(100, 19)),
