@@ -38,8 +38,8 @@ def compiled(e: sp.Expr, symbols: tuple[sp.Symbol, ...], step: mpmath.mpf) -> Ca
         k = symbols.index(e)
         return lambda *at: at[k]
     if e.is_Integer or e in (sp.oo, -sp.oo):
-        number = mpmath.mpf(int(e) if e.is_Integer else float(e))
-        return lambda *at: number
+        number = int(e) if e.is_Integer else float(e)
+        return lambda *at: mpmath.mpf(number)
     if isinstance(e, (sp.Integral, sp.Sum)):
         return _integral(type(e), e.function, e.limits, symbols, step)
     if isinstance(e, sp.Derivative) and depth(e):

@@ -11,6 +11,7 @@ import gradlib as gl
 from gradlib.proof import Assumption, Derivation, FalseStep
 from gradlib.proof.evidence import NUMERIC, PROVED
 from gradlib.proof.lower import Undecided
+from gradlib.proof.quadrature import compiled
 from gradlib.proof.trials import Instances
 
 x, theta, mu, k, a, b = sp.symbols("x theta mu k a b", real=True)
@@ -173,3 +174,17 @@ def test_what_has_no_reliable_number_is_undecided(expression):
 def test_quadrature(expression, value):
     with mpmath.workdps(25):
         assert abs(number(expression) - mpmath.mpf(sp.N(value, 25))) < (1e-13 if expression.has(D) else 1e-16)
+
+
+def test_one_compilation_serves_all_instances_of_a_shape():
+    """The numbers that were drawn are arguments of the compiled function, not part of it."""
+    integral = sp.Integral(F(x, theta) * sp.exp(-(x**2)), (x, *R))
+    trial = Instances([integral])
+    values = [trial.number(integral, 0)]
+    before = compiled.cache_info().misses
+    values += [trial.number(integral, seed) for seed in (1, 2)]
+    assert compiled.cache_info().misses == before and len({mpmath.nstr(value, 5) for value in values}) == 3
+    for seed, value in enumerate(values):
+        case = trial.at(seed)
+        spelled_out = integral.replace(F, case.functions[F]).subs(theta, sp.Rational(str(case.values[theta])))
+        assert mpmath.almosteq(number(spelled_out), value, 1e-18)
