@@ -3,8 +3,8 @@ r"""The estimator lab: gradlib's own expressions, printed as JavaScript for a pa
 For each integrand, law and parameter of the lab this module takes the score-function, the pathwise and the
 measure-valued estimator from gradlib, writes each over base noise, and prints it with :func:`sympy.jscode`. Nothing is
 typed by hand. The exact gradient and the exact variances are printed in closed form where
-:mod:`gradlib.proof.prover` knows the integral; elsewhere the page integrates the printed integrand against the
-printed density by Gauss–Legendre panels.
+:func:`gradlib.proof.forms.closed_form` knows the integral; elsewhere the page integrates the printed integrand against
+the printed density by Gauss–Legendre panels.
 
 :func:`module` is the text of ``lab-data.js``, which the build of the book writes. Each printed function is kept
 with its expression, so that a test can compare the two.
@@ -225,10 +225,15 @@ def over_base_noise(G: Expectation) -> tuple[tuple[str, ...], tuple[sp.Symbol, .
         base, g = (law.distribution, lambda e: e)
         if any(sp.sympify(p).free_symbols for p in law.parameters):
             base, g = law.base()
-        kinds.append(type(base).__name__.removesuffix("Distribution"))
+        kinds.append(_kind(base))
         symbols.append(noise)
         maps[law.symbol] = g(noise)
     return tuple(kinds), tuple(symbols), _plain(G.plain.subs(maps, simultaneous=True))
+
+
+def _kind(distribution: sp.Basic) -> str:
+    """Its name in :data:`NOISE`."""
+    return type(distribution).__name__.removesuffix("Distribution")
 
 
 def _plain(expression: sp.Expr) -> sp.Expr:
@@ -404,7 +409,7 @@ def module() -> str:
 
 def _base_kind(law: str) -> str:
     (its,) = Expectation(LAWS[law][1]).laws
-    return type(its.base()[0]).__name__.removesuffix("Distribution")
+    return _kind(its.base()[0])
 
 
 def _json(value) -> str:

@@ -3,6 +3,7 @@
 Use it as ``from gradlib import proof`` and ``proof.Derivation(...)``.
 """
 
+from gradlib.proof.inequality import Inequality
 from gradlib.proof.lower import FalseStep
 from gradlib.proof.rules import Boundary, Substitution
 from gradlib.proof.statements import (
@@ -10,7 +11,6 @@ from gradlib.proof.statements import (
     Cited,
     Definition,
     Derivation,
-    Inequality,
     Restatement,
     Step,
     Table,

@@ -13,12 +13,12 @@ There are two kinds of check, and the printed evidence never blurs them:
   names a rule is cross-checked in the same way.
 
 The other statements declare (:class:`Definition`), suppose (:class:`Assumption`), quote
-(:class:`Cited`), repeat (:class:`Restatement`, :class:`Table`) or bound (:class:`Inequality`).
+(:class:`Cited`), repeat (:class:`Restatement`, :class:`Table`) or bound
+(:class:`~gradlib.proof.inequality.Inequality`).
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,6 @@ from sympy.stats.rv import RandomSymbol
 from gradlib.core.expectation import Expectation
 from gradlib.core.notation import latex
 from gradlib.proof.evidence import ASSUMPTION, CITED, DEFINITION, INEQUALITY, NUMERIC, PROVED, RESTATEMENT, check
-from gradlib.proof.forms import free_of_functions
 from gradlib.proof.layout import aligned
 from gradlib.proof.lower import EXCHANGE, NORMALISED, FalseStep, entries, lower
 from gradlib.proof.rules import Boundary, Rewrite, Substitution
@@ -39,7 +38,8 @@ from gradlib.proof.trials import Instances
 MIME = "application/vnd.gradlib+json"
 
 
-def _as_rules(given: Sequence) -> list:
+def as_rules(given: Sequence) -> list:
+    """What a step names, each statement as its rule."""
     return [r.rule if isinstance(r, Statement) else r for r in given]
 
 
@@ -145,7 +145,7 @@ class Step:
                     raise ValueError(
                         f"unknown rule {rule!r}: use 'exchange', 'normalised', Boundary, Substitution or an equation"
                     )
-                if isinstance(rule, Inequality):
+                if rule.kind == INEQUALITY:
                     raise ValueError(f"{rule.label} is an inequality: it cannot replace one side by the other")
         return tuple(rules)
 
@@ -194,12 +194,12 @@ class Derivation(Statement):
         if not steps:
             raise ValueError(f"{label}: a derivation needs at least one step")
         self.steps = [s if isinstance(s, Step) else Step(*s) for s in steps]
-        self.sides = [_matrix(e) for e in (start, *(s.expression for s in self.steps))]
+        self.sides = [as_side(e) for e in (start, *(s.expression for s in self.steps))]
         self.lhs, self.rhs = self.sides[0], self.sides[-1]
         rules = [r for s in self.steps for r in s.rules]
-        numeric = Instances(self.sides, _as_rules(rules), instances, conditions)
+        numeric = Instances(self.sides, as_rules(rules), instances, conditions)
         self.evidence = [
-            check(i, self.sides, _as_rules(s.rules), numeric, f"{label}, step {i + 1} ({s.reason})")
+            check(i, self.sides, as_rules(s.rules), numeric, f"{label}, step {i + 1} ({s.reason})")
             for i, s in enumerate(self.steps)
         ]
         statements = [r for r in rules if isinstance(r, Statement)]
@@ -259,7 +259,8 @@ def _steps(n: int) -> str:
     return f"{n} step" if n == 1 else f"{n} steps"
 
 
-def _matrix(e):
+def as_side(e):
+    """A side of an equality: an expression, or a sequence of them as a column."""
     if isinstance(e, (list, tuple)):
         e = sp.Matrix(list(e))
     return sp.ImmutableMatrix(e) if isinstance(e, sp.MatrixBase) else sp.sympify(e)
@@ -278,7 +279,7 @@ class Definition(Statement):
     """
 
     def __init__(self, label, lhs, rhs, title="", uses=()):
-        self.lhs, self.rhs = _matrix(lhs), _matrix(rhs)
+        self.lhs, self.rhs = as_side(lhs), as_side(rhs)
         if getattr(self.lhs, "shape", ()) != getattr(self.rhs, "shape", ()):
             raise ValueError(f"{label}: the name and its meaning have different shapes")
         for name, meaning in zip(entries(self.lhs), entries(self.rhs), strict=True):
@@ -388,15 +389,15 @@ class Restatement(Statement):
         else:
             if of.lhs is None:
                 raise ValueError(f"{of.label} has no two sides to restate")
-            if isinstance(of, Inequality):
+            if of.kind == INEQUALITY:
                 raise ValueError(f"{of.label} is an inequality: show it by a reference")
             for ours, theirs in ((lhs, of.lhs), (rhs, of.rhs)):
-                if ours is not None and _matrix(ours) != theirs:
+                if ours is not None and as_side(ours) != theirs:
                     raise FalseStep(
                         f"{label} is no restatement of {of.label}: {sp.sstr(ours)} is not {sp.sstr(theirs)}"
                     )
             lhs, rhs = of.lhs, of.rhs
-        self.of, self.lhs, self.rhs = of, _matrix(lhs), _matrix(rhs)
+        self.of, self.lhs, self.rhs = of, as_side(lhs), as_side(rhs)
         sign = ":=" if isinstance(of, Definition) else "="
         super().__init__(
             label,
@@ -414,110 +415,6 @@ class Restatement(Statement):
         if isinstance(self.of, str):
             raise ValueError(f"{self.label} restates {self.of} from elsewhere, unseen: it cannot be a rule")
         return self.of.rule
-
-
-class Inequality(Statement):
-    r"""A checked inequality, of numbers or (for symmetric matrices) in the Loewner order.
-
-    Args:
-        label, lhs, relation, rhs: ``relation`` is one of ``">=", ">", "<=", "<"``.
-        certificate: an expression that is non-negative at sight (a sum of squares, of
-            expectations of squares) and equals the larger side minus the smaller. Without
-            it SymPy has to decide the sign itself. Matrices: all principal minors.
-        by: rules for the identity (larger - smaller = certificate), as in :class:`Step`.
-
-    Raises:
-        FalseStep: if the certificate is not the difference, or its sign is not certain.
-
-    Examples:
-        >>> import sympy as sp
-        >>> a, b = sp.symbols("a b", real=True)
-        >>> Inequality("eq-am-gm", a**2 + b**2, ">=", 2*a*b, certificate=(a - b)**2)
-        Inequality(eq-am-gm: inequality: non-negative certificate (a - b)**2, identity proved symbolically)
-    """
-
-    SIGNS = {">=": r"\ge", ">": r">", "<=": r"\le", "<": r"<"}
-    LOEWNER = {">=": r"\succeq", ">": r"\succ", "<=": r"\preceq", "<": r"\prec"}
-
-    def __init__(
-        self,
-        label,
-        lhs,
-        relation,
-        rhs,
-        certificate=None,
-        by=(),
-        title="",
-        given=(),
-        uses=(),
-        instances=None,
-        conditions=(),
-    ):
-        if relation not in self.SIGNS:
-            raise ValueError(f"{label}: relation is one of {', '.join(self.SIGNS)}, got {relation!r}")
-        self.lhs, self.rhs = _matrix(lhs), _matrix(rhs)
-        large, small = (self.lhs, self.rhs) if relation[0] == ">" else (self.rhs, self.lhs)
-        strict, assumed, signs, rules = len(relation) == 1, [], self.SIGNS, []
-        if isinstance(self.lhs, sp.MatrixBase):
-            signs, detail = self.LOEWNER, _positive_matrix(label, large - small, strict)
-        else:
-            detail = "the sign is decided by SymPy"
-            if certificate is not None:
-                certificate = sp.sympify(certificate)
-                step = Step(certificate, "certificate", by)
-                sides = [large - small, certificate]
-                numeric = Instances(sides, _as_rules(step.rules), instances, conditions)
-                found = check(0, sides, _as_rules(step.rules), numeric, f"{label}, certificate")
-                detail = f"non-negative certificate {sp.sstr(certificate)}, identity {found.detail}"
-                assumed = found.assumptions
-                rules = [r for r in step.rules if isinstance(r, Statement)]
-            signed = large - small if certificate is None else certificate
-            if not _has_sign(signed, strict):
-                raise FalseStep(
-                    f"{label}: {sp.sstr(signed)} is not certainly {'positive' if strict else 'non-negative'}"
-                )
-        self.relation = relation
-        super().__init__(
-            label,
-            rf"{latex(self.lhs)} {signs[relation]} {latex(self.rhs)}",
-            f"{sp.sstr(self.lhs)} {relation} {sp.sstr(self.rhs)}",
-            title=title,
-            kind=INEQUALITY,
-            detail=f"{INEQUALITY}: {detail}",
-            assumptions=[*given, *assumed, *(r for r in rules if r.kind == ASSUMPTION)],
-            uses=[*uses, *(r for r in rules if r.kind != ASSUMPTION)],
-        )
-
-
-def _has_sign(e, strict: bool) -> bool:
-    """True only if the expression is certainly non-negative (positive, if strict)."""
-    for J in sorted(e.atoms(Expectation), key=lambda J: (-len(J.atoms(Expectation)), str(J))):
-        if e.has(J):
-            # The mean of something non-negative is non-negative; of anything else, real.
-            nonnegative = not J.is_vector and _has_sign(lower(J.integrand), False)
-            e = e.xreplace({J: sp.Dummy("E", **({"nonnegative": True} if nonnegative else {"real": True}))})
-    e = free_of_functions(lower(e))
-    test = (lambda z: z.is_positive) if strict else (lambda z: z.is_nonnegative)
-    return any(test(form(e)) is True for form in (lambda z: z, sp.factor, sp.simplify))
-
-
-def _positive_matrix(label: str, m, strict: bool) -> str:
-    if not m.is_square or (m - m.T).applyfunc(sp.simplify) != sp.zeros(*m.shape):
-        raise FalseStep(f"{label}: the difference is not symmetric, so it has no sign")
-    n = m.rows
-    sets = (
-        [range(k) for k in range(1, n + 1)]
-        if strict
-        else [c for k in range(1, n + 1) for c in itertools.combinations(range(n), k)]
-    )
-    for rows in sets:
-        minor = m.extract(list(rows), list(rows)).det()
-        if not _has_sign(minor, strict):
-            raise FalseStep(
-                f"{label}: the principal minor of rows {[r + 1 for r in rows]}, {sp.sstr(sp.factor(minor))}, "
-                f"is not certainly {'positive' if strict else 'non-negative'}"
-            )
-    return f"all {len(sets)} {'leading ' if strict else ''}principal minors {'positive' if strict else 'non-negative'}"
 
 
 class Table(Statement):
