@@ -290,5 +290,7 @@ def _log_sum(theta: np.ndarray) -> np.ndarray:
 
 def _pick(rng: np.random.Generator, cumulated: np.ndarray) -> np.ndarray:
     """One index a row, from cumulated probabilities."""
-    u = rng.random(len(cumulated))[:, None]
-    return np.minimum((u >= cumulated).sum(axis=1), cumulated.shape[1] - 1)
+    u = rng.random(len(cumulated))
+    index = (u[:, None] < cumulated).argmax(axis=1)  # the first that exceeds u
+    index[u >= cumulated[:, -1]] = cumulated.shape[1] - 1  # rounding may leave none
+    return index
