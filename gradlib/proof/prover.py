@@ -125,8 +125,8 @@ class Prover:
             record = self.integrals.get(derivative.expr)
             if record and self.may_exchange(record):
                 value = derivative.expr
-                for variable_ in derivative.variables:
-                    value = self.under_the_integral(value, variable_)
+                for x in derivative.variables:
+                    value = self.under_the_integral(value, x)
                 inside[derivative] = value
         return result.xreplace(inside)
 
