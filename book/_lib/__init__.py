@@ -1,1 +1,1 @@
-"""What only the book needs: the style of its figures, its charts and graphs, the ledger, the estimator lab, small worlds."""
+"""What only the book needs: style, charts and graphs of its figures, the ledger, the estimator lab, small worlds."""

@@ -57,7 +57,9 @@ def against_truth(
         )
 
 
-def histogram(axis, draws: Mapping[str, np.ndarray], truth: float, bins: Sequence[float], colours=(SCORE, PATH)) -> None:
+def histogram(
+    axis, draws: Mapping[str, np.ndarray], truth: float, bins: Sequence[float], colours=(SCORE, PATH)
+) -> None:
     """Histograms of per-draw gradients on common bins, with the exact mean as a grey line.
 
     Draws outside the bins count in the outermost ones, so that no tail disappears.
@@ -65,7 +67,9 @@ def histogram(axis, draws: Mapping[str, np.ndarray], truth: float, bins: Sequenc
     for (name, values), colour, line in zip(draws.items(), colours, ("-", "--")):
         clipped = np.clip(values, bins[0], bins[-1])
         axis.hist(clipped, bins=bins, density=True, histtype="stepfilled", color=colour, alpha=0.18)
-        axis.hist(clipped, bins=bins, density=True, histtype="step", color=colour, linewidth=1.6, linestyle=line, label=name)
+        axis.hist(
+            clipped, bins=bins, density=True, histtype="step", color=colour, linewidth=1.6, linestyle=line, label=name
+        )
     axis.axvline(truth, color=TRUTH, linewidth=3, label="exact gradient")
 
 
@@ -98,15 +102,39 @@ def curve(J: Expectation, symbol: sp.Symbol, at: Mapping | None = None) -> Calla
     return lambda value: exact(J, {**(at or {}), symbol: float(value)})
 
 
-def variances(axis, estimators: Mapping[str, Expectation], symbol: sp.Symbol, grid, marks, at: Mapping, samples: int = 20_000) -> None:
+def variances(
+    axis, estimators: Mapping[str, Expectation], symbol: sp.Symbol, grid, marks, at: Mapping, samples: int = 20_000
+) -> None:
     """Exact variances per draw against one parameter, with measured ones as markers."""
     for (name, S), colour, line in zip(estimators.items(), (SCORE, PATH), ("-", "--")):
-        axis.plot(grid, [variance(S, {**at, symbol: float(t)}) for t in grid], color=colour, linewidth=2, linestyle=line, label=f"{name} (exact)")
+        axis.plot(
+            grid,
+            [variance(S, {**at, symbol: float(t)}) for t in grid],
+            color=colour,
+            linewidth=2,
+            linestyle=line,
+            label=f"{name} (exact)",
+        )
         measured = [estimate(S, {**at, symbol: float(t)}, samples=samples, rng=i) for i, t in enumerate(marks)]
-        axis.plot(marks, [e.stderr**2 * e.samples for e in measured], MARKERS[colour], color=colour, markersize=5, label=f"{name} (measured)")
+        axis.plot(
+            marks,
+            [e.stderr**2 * e.samples for e in measured],
+            MARKERS[colour],
+            color=colour,
+            markersize=5,
+            label=f"{name} (measured)",
+        )
 
 
-def tangents(axis, grid: Sequence[float], value: Callable, slope: Callable, at: Sequence[float], direction: int = 1, step: float = 1.0) -> None:
+def tangents(
+    axis,
+    grid: Sequence[float],
+    value: Callable,
+    slope: Callable,
+    at: Sequence[float],
+    direction: int = 1,
+    step: float = 1.0,
+) -> None:
     """An exact curve in grey, with arrows along its tangent, the way that gradient ascent or descent goes.
 
     Args:
@@ -121,20 +149,39 @@ def tangents(axis, grid: Sequence[float], value: Callable, slope: Callable, at: 
     for k, t in enumerate(np.asarray(at, float)):
         tip = direction * step * slope(t)
         axis.plot(t, value(t), MARKERS[PATH], color=PATH, markersize=4, label="gradient step" if k == 0 else None)
-        axis.annotate("", (t + tip, value(t) + tip * slope(t)), (t, value(t)), arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0})
+        axis.annotate(
+            "",
+            (t + tip, value(t) + tip * slope(t)),
+            (t, value(t)),
+            arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 1.6, "shrinkA": 0, "shrinkB": 0},
+        )
 
 
 def shares(axis, x: np.ndarray, y: np.ndarray, groups: int = 12) -> None:
     """Labels 0 and 1 against a feature: a tick for each example, and the share of ones in groups of equal size."""
     for label, place in ((0, -0.06), (1, 1.06)):
-        ticks = np.array([[t, t, np.nan] for t in x[y == label]]).ravel()  # one line, which is lighter than a marker each
-        axis.plot(ticks, np.resize([place - 0.02, place + 0.02, np.nan], len(ticks)), color=INK, linewidth=0.5, alpha=0.6)
+        ticks = np.array(
+            [[t, t, np.nan] for t in x[y == label]]
+        ).ravel()  # one line, which is lighter than a marker each
+        axis.plot(
+            ticks, np.resize([place - 0.02, place + 0.02, np.nan], len(ticks)), color=INK, linewidth=0.5, alpha=0.6
+        )
     for k, rows in enumerate(np.array_split(np.argsort(x, kind="stable"), groups)):
         share, n = y[rows].mean(), len(rows)
         # Wilson's interval: unlike ± 2 standard errors it does not collapse where the share is 0 or 1.
         centre, half = (share + 2 / n) / (1 + 4 / n), 2 * np.sqrt(share * (1 - share) / n + 1 / n**2) / (1 + 4 / n)
         error = np.maximum([[share - centre + half], [centre + half - share]], 0)
-        axis.errorbar(x[rows].mean(), share, yerr=error, fmt=MARKERS[SCORE], color=SCORE, markersize=4.5, capsize=2.5, linewidth=1.2, label="share in the data (95 %)" if k == 0 else None)
+        axis.errorbar(
+            x[rows].mean(),
+            share,
+            yerr=error,
+            fmt=MARKERS[SCORE],
+            color=SCORE,
+            markersize=4.5,
+            capsize=2.5,
+            linewidth=1.2,
+            label="share in the data (95 %)" if k == 0 else None,
+        )
 
 
 def runs(axis, steps: Sequence[int], paths: np.ndarray, truth: float, colour: str = SCORE) -> None:
@@ -162,14 +209,32 @@ def mapped_circles(axis, draws: np.ndarray, mean: np.ndarray, L: np.ndarray, for
     axis.contour(u, v, form(u, v), levels=[r**2 for r in radii], colors=TRUTH, linewidths=4)
     angle = np.linspace(0, 2 * np.pi, 200)
     for r in radii:
-        axis.plot(*(mean[:, None] + L @ (r * np.array([np.cos(angle), np.sin(angle)]))), color=INK, linewidth=1.5, linestyle="--")
+        axis.plot(
+            *(mean[:, None] + L @ (r * np.array([np.cos(angle), np.sin(angle)]))),
+            color=INK,
+            linewidth=1.5,
+            linestyle="--",
+        )
     axis.plot(*x.T, "o", color=INK, markersize=1.8, alpha=0.45, zorder=1)
     for column in L.T:
-        axis.annotate("", mean + column, mean, arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}, zorder=4)
+        axis.annotate(
+            "",
+            mean + column,
+            mean,
+            arrowprops={"arrowstyle": "-|>", "color": PATH, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0},
+            zorder=4,
+        )
     axis.set_aspect("equal")
 
 
-def errors(axis, n: Sequence[int], measured: Mapping[str, Sequence[float]], lines: Mapping[str, tuple[float, float]] = {}, exact: Callable | None = None, colours=(SCORE, PATH, THIRD, FOURTH)) -> None:
+def errors(
+    axis,
+    n: Sequence[int],
+    measured: Mapping[str, Sequence[float]],
+    lines: Mapping[str, tuple[float, float]] = {},
+    exact: Callable | None = None,
+    colours=(SCORE, PATH, THIRD, FOURTH),
+) -> None:
     """Standard errors against the number of draws, on logarithmic axes.
 
     Args:
@@ -192,14 +257,25 @@ def errors(axis, n: Sequence[int], measured: Mapping[str, Sequence[float]], line
 def z_scores(axis, scores: Mapping[str, Sequence[float]], reach: float = 5, colours=(SCORE, PATH)) -> None:
     """Histograms of z-scores over the density that they have if the standard errors are right, in grey."""
     grid, bins = np.linspace(-reach, reach, 201), np.linspace(-reach, reach, 41)
-    axis.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=TRUTH, linewidth=4, label=r"exact, $\mathcal{N}(0, 1)$")
+    axis.plot(
+        grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=TRUTH, linewidth=4, label=r"exact, $\mathcal{N}(0, 1)$"
+    )
     for (name, values), colour, line in zip(scores.items(), colours, ("-", "--")):
-        axis.hist(np.clip(values, -reach, reach), bins=bins, density=True, histtype="step", color=colour, linewidth=1.6, linestyle=line, label=name)
+        axis.hist(
+            np.clip(values, -reach, reach),
+            bins=bins,
+            density=True,
+            histtype="step",
+            color=colour,
+            linewidth=1.6,
+            linestyle=line,
+            label=name,
+        )
     axis.set(xlabel="$z$", ylabel="density")
 
 
 def speed_ratios(rows: Sequence[Mapping]):
-    """How many times longer the peers took, from the rows of the benchmark: a dot with its range for each case and peer.
+    """How many times longer the peers took in the benchmark: a dot with its range for each case and peer.
 
     Args:
         rows: with ``title``, ``rule``, ``who``, and ``ratio`` as a dictionary of median, min and max.
@@ -213,7 +289,9 @@ def speed_ratios(rows: Sequence[Mapping]):
         places = [cases.index((row["title"], row["rule"])) + 0.22 * (k - (len(peers) - 1) / 2) for row in found]
         median, low, high = ([row["ratio"][key] for row in found] for key in ("median", "min", "max"))
         axis.hlines(places, low, high, color=colour, linewidth=1.5)
-        axis.plot(median, places, MARKERS[colour].replace("-", ""), color=colour, markersize=5, linestyle="none", label=peer)
+        axis.plot(
+            median, places, MARKERS[colour].replace("-", ""), color=colour, markersize=5, linestyle="none", label=peer
+        )
     for place, line in ((1, "-"), (2, "--")):
         axis.axvline(place, color=INK, linewidth=1.2, linestyle=line)
     axis.set_xscale("log")
@@ -232,7 +310,7 @@ def _family_colour(name: str) -> str:
 
 
 def comparison(table: Comparison):
-    """A :class:`gradlib.Comparison`: work (variance × cost) of the sound estimators, and measured values against the truth."""
+    """A :class:`gradlib.Comparison`: work (variance × cost) of the sound rows, and measurements beside the truth."""
     rows = [row for row in table.sound if np.isfinite(row.work)][::-1]
     figure, (left, right) = panels(2, height=0.42 * len(rows) + 1.4)
     heights = range(len(rows))
@@ -243,14 +321,23 @@ def comparison(table: Comparison):
     left.set_xlabel("variance × cost")
     right.axvline(table.truth, color=TRUTH)
     for height, row in zip(heights, rows):
-        right.errorbar(row.measured.value, height, xerr=2 * row.measured.stderr, fmt="o", color=INK, capsize=3, markersize=4)
+        right.errorbar(
+            row.measured.value, height, xerr=2 * row.measured.stderr, fmt="o", color=INK, capsize=3, markersize=4
+        )
     right.set_yticks(heights, [""] * len(rows))
     right.set_xlabel("measured")
     right.set_ylim(left.get_ylim())  # a row on the left is a row on the right
     return figure
 
 
-def who_wins(axis, x: np.ndarray, y: np.ndarray, differences: Sequence[np.ndarray], places: Sequence[tuple[float, float]], names=("score function", "pathwise")) -> None:
+def who_wins(
+    axis,
+    x: np.ndarray,
+    y: np.ndarray,
+    differences: Sequence[np.ndarray],
+    places: Sequence[tuple[float, float]],
+    names=("score function", "pathwise"),
+) -> None:
     """A map of the sign of an exact difference of variances, score function minus pathwise.
 
     Colour, hatching and words say the same. The first difference makes the map and its black
@@ -269,12 +356,26 @@ def who_wins(axis, x: np.ndarray, y: np.ndarray, differences: Sequence[np.ndarra
     for values, line in zip(differences, ("-", "--", ":")):
         axis.contour(x, y, values, levels=[0], colors=INK, linewidths=1.8, linestyles=line)
     for name, (u, v) in zip(names, places):
-        axis.text(u, v, name, transform=axis.transAxes, ha="center", va="center", bbox={"facecolor": SHEET, "edgecolor": "none", "pad": 2.5})
+        axis.text(
+            u,
+            v,
+            name,
+            transform=axis.transAxes,
+            ha="center",
+            va="center",
+            bbox={"facecolor": SHEET, "edgecolor": "none", "pad": 2.5},
+        )
     axis.grid(False)
 
 
-def gaps(axis, steps: Sequence[int], measured: Mapping[str, np.ndarray], floors: Mapping[str, float] = {}, colours=(SCORE, PATH, THIRD, FOURTH)) -> None:
-    """Exact gaps to the optimum: the mean of independent runs ± 2 standard errors, and a band from the lowest to the highest run.
+def gaps(
+    axis,
+    steps: Sequence[int],
+    measured: Mapping[str, np.ndarray],
+    floors: Mapping[str, float] = {},
+    colours=(SCORE, PATH, THIRD, FOURTH),
+) -> None:
+    """Exact gaps to the optimum: the mean of runs ± 2 standard errors, in a band from the lowest to the highest.
 
     Args:
         measured: name ↦ an array of shape (runs, steps).
@@ -283,11 +384,31 @@ def gaps(axis, steps: Sequence[int], measured: Mapping[str, np.ndarray], floors:
     for level in floors.values():
         axis.axhline(level, color=TRUTH, linewidth=4, zorder=1)
     for name, level in floors.items():
-        axis.annotate(name, (1.02, level), xycoords=axis.get_yaxis_transform(), va="center", fontsize=9, color=INK, annotation_clip=False)
+        axis.annotate(
+            name,
+            (1.02, level),
+            xycoords=axis.get_yaxis_transform(),
+            va="center",
+            fontsize=9,
+            color=INK,
+            annotation_clip=False,
+        )
     for (name, values), colour in zip(measured.items(), colours):
         mean, stderr = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
         axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, linewidth=0)
-        axis.errorbar(steps, mean, yerr=2 * stderr, fmt=MARKERS[colour] + "-", color=colour, linewidth=1.4, markersize=4, capsize=2, markevery=max(1, len(steps) // 9), errorevery=max(1, len(steps) // 9), label=name)
+        axis.errorbar(
+            steps,
+            mean,
+            yerr=2 * stderr,
+            fmt=MARKERS[colour] + "-",
+            color=colour,
+            linewidth=1.4,
+            markersize=4,
+            capsize=2,
+            markevery=max(1, len(steps) // 9),
+            errorevery=max(1, len(steps) // 9),
+            label=name,
+        )
     axis.set(yscale="log")
 
 
@@ -303,26 +424,28 @@ def weak_pair(axis, grid: np.ndarray, derivative: np.ndarray, plus: np.ndarray, 
 _legendre = lru_cache(np.polynomial.legendre.leggauss)
 
 
-def noise_moments(G: Expectation, symbol: sp.Symbol, grid: Sequence[float], at: Mapping, nodes: int = 320) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of a smooth integrand for every value of one parameter, by Gauss and Legendre's rule in each variable."""
+def noise_moments(
+    G: Expectation, symbol: sp.Symbol, grid: Sequence[float], at: Mapping, nodes: int = 320
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a smooth integrand for every value of one parameter, by Gauss–Legendre in each variable."""
     numbers = {parameter: sp.Float(value, 17) for parameter, value in at.items()}
     axes = []
-    for each in G.laws:
-        parameters = [float(sp.sympify(q).xreplace(numbers)) for q in each.parameters]
-        law = each.family.scipy(*parameters)
-        if each.is_discrete:
-            values = np.arange(law.support()[0], law.support()[1] + 1)
-            axes.append((values, law.pmf(values)))
+    for law in G.laws:
+        distribution = law.family.scipy(*(float(sp.sympify(q).xreplace(numbers)) for q in law.parameters))
+        low, high = distribution.support()
+        if law.is_discrete:
+            values = np.arange(low, high + 1)
+            axes.append((values, distribution.pmf(values)))
             continue
-        low, high = law.support()
-        low, high = (low if np.isfinite(low) else law.ppf(1e-30)), (high if np.isfinite(high) else law.isf(1e-30))
-        t, weights = _legendre(80 if each.name == "Uniform" else nodes)
+        low = low if np.isfinite(low) else distribution.ppf(1e-30)
+        high = high if np.isfinite(high) else distribution.isf(1e-30)
+        t, weights = _legendre(80 if law.name == "Uniform" else nodes)
         s, weights = (t + 1) / 2, weights / 2
-        if each.name == "Uniform":  # s ↦ s³(10 − 15 s + 6 s²): flat at both ends, where integrands have logarithms
+        if law.name == "Uniform":  # s ↦ s³(10 − 15 s + 6 s²): flat at both ends, where integrands have logarithms
             s, weights = s**3 * (10 - 15 * s + 6 * s**2), weights * 30 * (s * (1 - s)) ** 2
         values = low + (high - low) * s
-        axes.append((values, weights * (high - low) * law.pdf(values)))
-    f = sp.lambdify([each.symbol for each in G.laws] + [symbol], G.plain.xreplace(numbers), "numpy")
+        axes.append((values, weights * (high - low) * distribution.pdf(values)))
+    f = sp.lambdify([law.symbol for law in G.laws] + [symbol], G.plain.xreplace(numbers), "numpy")
     noise = np.meshgrid(*(values for values, _ in axes), indexing="ij")
     weight = np.prod(np.meshgrid(*(weights for _, weights in axes), indexing="ij"), axis=0)
     means, spreads = [], []
@@ -333,28 +456,51 @@ def noise_moments(G: Expectation, symbol: sp.Symbol, grid: Sequence[float], at: 
     return np.array(means), np.array(spreads)
 
 
-def variance_curves(axis, estimators: Mapping[str, Expectation], symbol: sp.Symbol, grid, marks, at: Mapping, samples: int = 20_000) -> list[float]:
+def variance_curves(
+    axis, estimators: Mapping[str, Expectation], symbol: sp.Symbol, grid, marks, at: Mapping, samples: int = 20_000
+) -> list[float]:
     """Exact variances per draw against one parameter, and measured ones with ± 2 standard errors.
 
-    A measured variance is the mean of the squared deviation from the exact mean, so its standard error is that of a mean.
+    A measured variance is the mean of the squared deviation from the exact mean: its standard error is that of a mean.
 
     Returns:
         The distance of every measured variance from the exact one, in standard errors.
     """
     centre, scores = sp.Symbol("centre", real=True), []
-    for i, ((name, G), colour, line) in enumerate(zip(estimators.items(), (SCORE, PATH, THIRD, FOURTH), ("-", "--", "-.", ":"))):
+    for i, ((name, G), colour, line) in enumerate(
+        zip(estimators.items(), (SCORE, PATH, THIRD, FOURTH), ("-", "--", "-.", ":"))
+    ):
         axis.plot(grid, noise_moments(G, symbol, grid, at)[1], color=colour, linewidth=1.8, linestyle=line, label=name)
         squared = Expectation((G.integrand - centre) ** 2, G.variables)
         means, spreads = noise_moments(G, symbol, marks, at)
-        measured = [estimate(squared, {**at, symbol: float(t), centre: float(m)}, samples=samples, rng=i) for t, m in zip(marks, means)]
+        measured = [
+            estimate(squared, {**at, symbol: float(t), centre: float(m)}, samples=samples, rng=i)
+            for t, m in zip(marks, means)
+        ]
         errors = [2 * e.stderr for e in measured]
-        axis.errorbar(marks, [e.value for e in measured], yerr=errors, fmt=MARKERS[colour], color=colour, markersize=4, capsize=2, linewidth=1)
+        axis.errorbar(
+            marks,
+            [e.value for e in measured],
+            yerr=errors,
+            fmt=MARKERS[colour],
+            color=colour,
+            markersize=4,
+            capsize=2,
+            linewidth=1,
+        )
         scores += [e.z(v) for e, v in zip(measured, spreads) if e.stderr > 0]
     return scores
 
 
-def variance_panels(cases: Sequence[Mapping[str, Expectation]], symbol: sp.Symbol, grids: Sequence, at: Mapping, titles: Sequence[str], samples: int = 20_000):
-    """:func:`variance_curves` in rows of three panels with logarithmic axes: the figure, and all distances in standard errors."""
+def variance_panels(
+    cases: Sequence[Mapping[str, Expectation]],
+    symbol: sp.Symbol,
+    grids: Sequence,
+    at: Mapping,
+    titles: Sequence[str],
+    samples: int = 20_000,
+):
+    """:func:`variance_curves` in rows of three logarithmic panels: the figure, and all distances in standard errors."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(len(cases) // 3, 3, figsize=(6.4, 2.3 * (len(cases) // 3) + 0.5), squeeze=False)
     scores = []
@@ -374,7 +520,11 @@ def variance_panels(cases: Sequence[Mapping[str, Expectation]], symbol: sp.Symbo
     return figure, scores
 
 
-def decisions(questions: Mapping[str, tuple[tuple[float, float], str]], answers: Mapping[str, tuple[tuple[float, float], str]], arrows: Sequence[tuple[str, str, str]]):
+def decisions(
+    questions: Mapping[str, tuple[tuple[float, float], str]],
+    answers: Mapping[str, tuple[tuple[float, float], str]],
+    arrows: Sequence[tuple[str, str, str]],
+):
     """A decision diagram: questions in rounded boxes, answers in square ones, arrows numbered in the order given.
 
     Args:
@@ -389,17 +539,27 @@ def decisions(questions: Mapping[str, tuple[tuple[float, float], str]], answers:
         for nodes, style, face in ((questions, "round,pad=0.35", COOL), (answers, "square,pad=0.35", WARM)):
             for name, ((x, y), text) in nodes.items():
                 boxes[name] = axis.text(
-                    x, y, text, ha="center", va="center", fontsize=10, bbox={"boxstyle": style, "facecolor": face, "edgecolor": INK}
+                    x,
+                    y,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=10,
+                    bbox={"boxstyle": style, "facecolor": face, "edgecolor": INK},
                 )
         for number, (start, end, label) in enumerate(arrows, 1):
             arrow = axis.annotate(
                 "", boxes[end].get_position(), boxes[start].get_position(),
-                arrowprops={"arrowstyle": "-|>", "mutation_scale": 16, "color": INK, "shrinkA": 0, "shrinkB": 3, "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch()},
+                arrowprops={
+                    "arrowstyle": "-|>", "mutation_scale": 16, "color": INK, "shrinkA": 0, "shrinkB": 3,
+                    "patchA": boxes[start].get_bbox_patch(), "patchB": boxes[end].get_bbox_patch(),
+                },
             )  # fmt: skip
             arrow.set_zorder(0)
             (x0, y0), (x1, y1) = boxes[start].get_position(), boxes[end].get_position()
             axis.text(
-                0.45 * x0 + 0.55 * x1, 0.45 * y0 + 0.55 * y1, f"{number}  {label}", ha="center", va="center", fontsize=9.5,
+                0.45 * x0 + 0.55 * x1, 0.45 * y0 + 0.55 * y1, f"{number}  {label}",
+                ha="center", va="center", fontsize=9.5,
                 bbox={"boxstyle": "round,pad=0.15", "facecolor": SHEET, "edgecolor": "none"},
             )  # fmt: skip
         xs, ys = zip(*(position for position, _ in (*questions.values(), *answers.values())))
@@ -416,12 +576,19 @@ def shortfalls(axis, steps: Sequence[int], gaps: Mapping[str, np.ndarray], colou
     """
     for (name, values), colour in zip(gaps.items(), colours):
         axis.plot(steps, values, color=colour, linewidth=0.8, alpha=0.6)
-        axis.plot(steps, values.mean(axis=1), MARKERS[colour] + "-", color=colour, markersize=4.5, linewidth=1.4, label=name)
+        axis.plot(
+            steps, values.mean(axis=1), MARKERS[colour] + "-", color=colour, markersize=4.5, linewidth=1.4, label=name
+        )
     axis.set(xscale="log", yscale="log")
 
 
-def growth(axis, exact: Mapping[str, tuple[np.ndarray, np.ndarray]], measured: Mapping[str, tuple[Sequence[int], Sequence]], colours=(SCORE, PATH, THIRD, FOURTH)) -> None:
-    """Variances against the horizon: exact curves in grey, and measured ones (``gradlib.Estimate``) with ± 2 standard errors.
+def growth(
+    axis,
+    exact: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    measured: Mapping[str, tuple[Sequence[int], Sequence]],
+    colours=(SCORE, PATH, THIRD, FOURTH),
+) -> None:
+    """Variances against the horizon: exact in grey, measured ones (``gradlib.Estimate``) with ± 2 standard errors.
 
     Args:
         exact: name ↦ horizons and values.
@@ -430,16 +597,35 @@ def growth(axis, exact: Mapping[str, tuple[np.ndarray, np.ndarray]], measured: M
     for i, (name, (T, values)) in enumerate(exact.items()):
         axis.plot(T, values, color=TRUTH, linewidth=4, solid_capstyle="round", label="exact" if i == 0 else None)
     for (name, (T, values)), colour in zip(measured.items(), colours):
-        axis.errorbar(T, [e.value for e in values], yerr=[2 * e.stderr for e in values], fmt=MARKERS[colour], color=colour, markersize=5.5, capsize=2.5, linewidth=1.2, label=name)
+        axis.errorbar(
+            T,
+            [e.value for e in values],
+            yerr=[2 * e.stderr for e in values],
+            fmt=MARKERS[colour],
+            color=colour,
+            markersize=5.5,
+            capsize=2.5,
+            linewidth=1.2,
+            label=name,
+        )
     axis.set(yscale="log", xlabel="horizon $T$")
 
 
 def componentwise(axis, truth: np.ndarray, estimates: Mapping[str, object], colours=(SCORE, PATH)) -> None:
-    """The components of vector-valued estimates (± 2 standard errors) against the exact ones; on the grey line both are equal."""
+    """Components of vector-valued estimates (± 2 standard errors) against the exact ones, the diagonal in grey."""
     ends = [truth.min(), truth.max()]
     axis.plot(ends, ends, color=TRUTH, linewidth=4, solid_capstyle="round", label="equal to the exact gradient")
     for (name, e), colour in zip(estimates.items(), colours):
-        axis.errorbar(truth.ravel(), e.value.ravel(), yerr=2 * e.stderr.ravel(), fmt=MARKERS[colour], color=colour, markersize=3.5, linewidth=1, label=name)
+        axis.errorbar(
+            truth.ravel(),
+            e.value.ravel(),
+            yerr=2 * e.stderr.ravel(),
+            fmt=MARKERS[colour],
+            color=colour,
+            markersize=3.5,
+            linewidth=1,
+            label=name,
+        )
     axis.set(xlabel="exact component of the gradient", ylabel="estimate (± 2 s.e.)")
 
 
@@ -447,7 +633,17 @@ def rooms(axis, values: np.ndarray, title: str = "") -> None:
     """A number in each room of a square world, in a stronger colour where it is larger."""
     axis.set(xlim=(-0.5, values.shape[1] - 0.5), ylim=(values.shape[0] - 0.5, -0.5), aspect="equal")
     for (row, column), value in np.ndenumerate(values):
-        axis.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=(SCORE, 0.5 * value / values.max()), edgecolor=GRID))
-        axis.text(column, row, f"{value:.1f}" if value < 9.95 else f"{value:.0f}", ha="center", va="center", fontsize=10, color=INK)
+        axis.add_patch(
+            Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=(SCORE, 0.5 * value / values.max()), edgecolor=GRID)
+        )
+        axis.text(
+            column,
+            row,
+            f"{value:.1f}" if value < 9.95 else f"{value:.0f}",
+            ha="center",
+            va="center",
+            fontsize=10,
+            color=INK,
+        )
     axis.set_title(title, fontsize=10)
     axis.set_axis_off()

@@ -70,36 +70,39 @@ def computational_graph(J: Expectation, theta: sp.Symbol, rule: str) -> Graph:
     edges, gradient = [], []
     if rule == "pathwise" and where != "integrand":
         base = {v for v in reparameterize(J, theta).variables}
-    for each in J.laws:
-        name = f"x:{each.symbol}"
-        moved = theta in each.free_symbols
+    for law in J.laws:
+        name = f"x:{law.symbol}"
+        moved = theta in law.free_symbols
         if moved and rule == "pathwise":
-            (epsilon,) = base - set(J.variables) if len(base - set(J.variables)) == 1 else {
-                e for e in base if str(e.symbol).endswith(f"_{each.variable}")
-            }
+            new = base - set(J.variables)
+            (epsilon,) = new if len(new) == 1 else {e for e in base if str(e.symbol).endswith(f"_{law.variable}")}
             noise = f"eps:{epsilon.symbol}"
-            _, g = each.base()
+            _, g = law.base()
             nodes[noise] = Node(noise, "stochastic", latex(sp.Symbol(str(epsilon.symbol))))
-            nodes[name] = Node(name, "deterministic", f"{latex(each.symbol)} = {latex(g(sp.Symbol(str(epsilon.symbol))))}")
+            nodes[name] = Node(
+                name, "deterministic", f"{latex(law.symbol)} = {latex(g(sp.Symbol(str(epsilon.symbol))))}"
+            )
             edges += [(noise, name), ("theta", name)]
             gradient.append(("theta", name))
         else:
-            nodes[name] = Node(name, "stochastic", latex(each.symbol))
+            nodes[name] = Node(name, "stochastic", latex(law.symbol))
             if moved:
                 edges.append(("theta", name))
     nodes["F"] = Node("F", "deterministic", f"F = {latex(J.plain)}")
-    for each in J.laws:
-        if J.plain.has(each.symbol):
-            edges.append((f"x:{each.symbol}", "F"))
-            if rule == "pathwise" and theta in each.free_symbols:
-                gradient.append((f"x:{each.symbol}", "F"))
+    for law in J.laws:
+        if J.plain.has(law.symbol):
+            edges.append((f"x:{law.symbol}", "F"))
+            if rule == "pathwise" and theta in law.free_symbols:
+                gradient.append((f"x:{law.symbol}", "F"))
     if where != "distribution":
         edges.append(("theta", "F"))
         gradient.append(("theta", "F"))
     if rule == "score" and where != "integrand":
-        names = ",".join(latex(each.symbol) for each in J.laws if theta in each.free_symbols)
+        names = ",".join(latex(law.symbol) for law in J.laws if theta in law.free_symbols)
         nodes["log p"] = Node("log p", "deterministic", rf"\log\,p_{{{latex(theta)}}}({names})")
-        nodes["surrogate"] = Node("surrogate", "deterministic", r"[F]\cdot\log\,p" if where == "distribution" else r"F + [F]\cdot\log\,p")
+        nodes["surrogate"] = Node(
+            "surrogate", "deterministic", r"[F]\cdot\log\,p" if where == "distribution" else r"F + [F]\cdot\log\,p"
+        )
         edges += [("theta", "log p"), *((f"x:{e.symbol}", "log p") for e in J.laws if theta in e.free_symbols)]
         edges += [("log p", "surrogate"), ("F", "surrogate")]
         gradient += [("theta", "log p"), ("log p", "surrogate")]
@@ -142,10 +145,22 @@ def draw_graph(axis, graph: Graph) -> None:
         width = 0.24 if node.kind != "deterministic" else max(0.24, 0.06 * _printed_length(node.text) + 0.1)
         half[name] = (width, 0.24)
         if node.kind == "deterministic":
-            axis.add_patch(FancyBboxPatch((x - width, y - 0.2), 2 * width, 0.4, boxstyle="round,pad=0.02,rounding_size=0.04", facecolor=PLAIN, edgecolor=INK, zorder=3))
+            axis.add_patch(
+                FancyBboxPatch(
+                    (x - width, y - 0.2),
+                    2 * width,
+                    0.4,
+                    boxstyle="round,pad=0.02,rounding_size=0.04",
+                    facecolor=PLAIN,
+                    edgecolor=INK,
+                    zorder=3,
+                )
+            )
             half[name] = (width + 0.03, 0.23)
         else:
-            axis.add_patch(Circle((x, y), 0.24, facecolor=COOL if node.kind == "stochastic" else SHEET, edgecolor=INK, zorder=3))
+            axis.add_patch(
+                Circle((x, y), 0.24, facecolor=COOL if node.kind == "stochastic" else SHEET, edgecolor=INK, zorder=3)
+            )
             if node.kind == "parameter":
                 axis.add_patch(Circle((x, y), 0.2, facecolor=SHEET, edgecolor=INK, zorder=3))
         text.set_zorder(5)
@@ -175,13 +190,22 @@ def stacked(J: Expectation, theta: sp.Symbol, rules: Sequence[str] = ("score", "
 
 def _printed_length(text: str) -> int:
     """About how many characters a formula takes when set."""
-    return len(re.sub(r"\\left|\\right|\\operatorname|[{}\\^_, ]|(?<=\\)[a-z]+(?=\b)", "", re.sub(r"\\(mu|sigma|theta|epsilon|cdot)", "m", text)))
+    return len(
+        re.sub(
+            r"\\left|\\right|\\operatorname|[{}\\^_, ]|(?<=\\)[a-z]+(?=\b)",
+            "",
+            re.sub(r"\\(mu|sigma|theta|epsilon|cdot)", "m", text),
+        )
+    )
 
 
 def _arrow(axis, start, end, half_start, half_end, colour, line, width, bend) -> None:
     def edge_point(centre, other, half):
         direction = other - centre
-        scale = min(half[0] / abs(direction[0]) if direction[0] else np.inf, half[1] / abs(direction[1]) if direction[1] else np.inf)
+        scale = min(
+            half[0] / abs(direction[0]) if direction[0] else np.inf,
+            half[1] / abs(direction[1]) if direction[1] else np.inf,
+        )
         return centre + direction * min(scale, 0.45)
 
     axis.add_patch(

@@ -3,8 +3,8 @@ r"""The estimator lab: gradlib's own expressions, printed as JavaScript for a pa
 For each integrand, law and parameter of the lab this module takes the score-function, the pathwise and the
 measure-valued estimator from gradlib, writes each over base noise, and prints it with :func:`sympy.jscode`. Nothing is
 typed by hand. The exact gradient and the exact variances are printed in closed form where
-:mod:`gradlib.proof.prover` knows the integral; elsewhere the page integrates the printed integrand against the
-printed density by Gauss–Legendre panels.
+:func:`gradlib.proof.forms.closed_form` knows the integral; elsewhere the page integrates the printed integrand against
+the printed density by Gauss–Legendre panels.
 
 :func:`module` is the text of ``lab-data.js``, which the build of the book writes. Each printed function is kept
 with its expression, so that a test can compare the two.
@@ -21,13 +21,13 @@ import sympy as sp
 from sympy.printing.codeprinter import PrintMethodNotImplementedError
 from sympy.stats import Exponential, Laplace, Normal
 
-from gradlib.core.joint import total_score
-from gradlib.rules.pathwise import pathwise
-from gradlib.rules.score import score_function
 from gradlib.core.expectation import Expectation
+from gradlib.core.joint import total_score
 from gradlib.core.law import Law
 from gradlib.proof.forms import closed_form
 from gradlib.rules.measure_valued import measure_valued
+from gradlib.rules.pathwise import pathwise
+from gradlib.rules.score import score_function
 
 
 class NotPrintable(ValueError):
@@ -46,8 +46,15 @@ class Slider:
     start: float
 
     def data(self) -> dict:
-        return {"name": self.symbol.name, "letter": LETTERS.get(self.symbol.name, self.symbol.name), "meaning": self.meaning,
-                "low": self.low, "high": self.high, "step": self.step, "start": self.start}
+        return {
+            "name": self.symbol.name,
+            "letter": LETTERS.get(self.symbol.name, self.symbol.name),
+            "meaning": self.meaning,
+            "low": self.low,
+            "high": self.high,
+            "step": self.step,
+            "start": self.start,
+        }
 
 
 LETTERS = {"mu": "μ", "sigma": "σ", "rate": "λ"}
@@ -56,33 +63,56 @@ mu, k = sp.symbols("mu k", real=True)
 sigma, rate, b = sp.symbols("sigma rate b", positive=True)
 width = sp.Symbol("k", positive=True)  # k, where it has to be positive
 
-#: name ↦ (what the reader reads, F as a function of the random variable, the slider of k). The step is written with tanh:
-#: the derivative of the quotient of exponentials would be ∞/∞ far out.
+#: name ↦ (what the reader reads, F as a function of the random variable, the slider of k). The step is written with
+#: tanh: the derivative of the quotient of exponentials would be ∞/∞ far out.
 INTEGRANDS: dict[str, tuple[str, Callable[[sp.Expr], sp.Expr], Slider]] = {
     "quadratic": ("(x − k)²", lambda x: (x - k) ** 2, Slider(k, "the minimum of F", -3, 3, 0.1, 1)),
     "cosine": ("cos kx", lambda x: sp.cos(k * x), Slider(k, "the frequency of F", 0.1, 3, 0.1, 2)),
-    "bump": ("exp(−kx²)", lambda x: sp.exp(-width * x**2), Slider(width, "how narrow the bump of F is", 0.1, 3, 0.1, 1)),
-    "softplus": ("log(1 + exp kx)", lambda x: sp.log(1 + sp.exp(width * x)), Slider(width, "how sharp the bend of F is", 0.1, 3, 0.1, 1)),
+    "bump": (
+        "exp(−kx²)",
+        lambda x: sp.exp(-width * x**2),
+        Slider(width, "how narrow the bump of F is", 0.1, 3, 0.1, 1),
+    ),
+    "softplus": (
+        "log(1 + exp kx)",
+        lambda x: sp.log(1 + sp.exp(width * x)),
+        Slider(width, "how sharp the bend of F is", 0.1, 3, 0.1, 1),
+    ),
     "quartic": ("(x − k)⁴", lambda x: (x - k) ** 4, Slider(k, "the minimum of F", -2, 2, 0.1, 0.5)),
-    "sigmoid": ("1/(1 + exp(−kx))", lambda x: (1 + sp.tanh(width * x / 2)) / 2, Slider(width, "how steep the step of F is", 0.5, 10, 0.1, 2)),
+    "sigmoid": (
+        "1/(1 + exp(−kx))",
+        lambda x: (1 + sp.tanh(width * x / 2)) / 2,
+        Slider(width, "how steep the step of F is", 0.5, 10, 0.1, 2),
+    ),
 }
 
 #: name ↦ (what the reader reads, the random variable, the sliders of its parameters)
 LAWS = {
-    "normal": ("Normal(μ, σ²)", Normal("X", mu, sigma),
-               [Slider(mu, "the mean", -2, 2, 0.1, 0.5), Slider(sigma, "the standard deviation", 0.3, 2.5, 0.1, 1)]),
+    "normal": (
+        "Normal(μ, σ²)",
+        Normal("X", mu, sigma),
+        [Slider(mu, "the mean", -2, 2, 0.1, 0.5), Slider(sigma, "the standard deviation", 0.3, 2.5, 0.1, 1)],
+    ),
     "exponential": ("Exponential(λ)", Exponential("X", rate), [Slider(rate, "the rate", 0.5, 3, 0.1, 1)]),
-    "laplace": ("Laplace(μ, b)", Laplace("X", mu, b),
-                [Slider(mu, "the mean", -2, 2, 0.1, 0.5), Slider(b, "the scale", 0.3, 2, 0.1, 1)]),
+    "laplace": (
+        "Laplace(μ, b)",
+        Laplace("X", mu, b),
+        [Slider(mu, "the mean", -2, 2, 0.1, 0.5), Slider(b, "the scale", 0.3, 2, 0.1, 1)],
+    ),
 }
 
 #: The noise that the page draws, each with the edges of the panels of its quadrature, in one and in two dimensions.
 #: Beyond the outermost edges lies less than 1e-13 of anything the lab integrates.
 NOISE = {
     "Normal": ([-13 + 0.05 * i for i in range(521)], [-9 + 0.25 * i for i in range(73)]),
-    "Exponential": ([0.05 * i for i in range(80)] + [4 + 0.25 * i for i in range(225)],
-                    [0.25 * i for i in range(16)] + [4 + 0.8 * i for i in range(10)] + [12 + 1.5 * i for i in range(17)]),
-    "Laplace": ([-60 + 0.5 * i for i in range(112)] + [-4 + 0.05 * i for i in range(160)] + [4 + 0.5 * i for i in range(113)], None),
+    "Exponential": (
+        [0.05 * i for i in range(80)] + [4 + 0.25 * i for i in range(225)],
+        [0.25 * i for i in range(16)] + [4 + 0.8 * i for i in range(10)] + [12 + 1.5 * i for i in range(17)],
+    ),
+    "Laplace": (
+        [-60 + 0.5 * i for i in range(112)] + [-4 + 0.05 * i for i in range(160)] + [4 + 0.5 * i for i in range(113)],
+        None,
+    ),
     "Rayleigh": ([0.05 * i for i in range(261)], None),
     "Maxwell": ([0.05 * i for i in range(261)], [0.25 * i for i in range(41)]),
     "Uniform": ([0.05 * i for i in range(21)], [0.05 * i for i in range(21)]),
@@ -106,7 +136,7 @@ def javascript(arguments, expression: sp.Expr) -> Printed:
     """Print a function.
 
     Raises:
-        NotPrintable: for functions that jscode lacks (erf, gamma, Bessel functions), and for complex or infinite values.
+        NotPrintable: for functions that jscode lacks (erf, gamma, Bessel functions), for complex or infinite values.
 
     Examples:
         >>> import sympy as sp
@@ -190,24 +220,35 @@ def parameters(integrand: str, law: str) -> tuple[sp.Symbol, ...]:
 def over_base_noise(G: Expectation) -> tuple[tuple[str, ...], tuple[sp.Symbol, ...], sp.Expr]:
     """A scalar expectation over noise without parameters: its names, its symbols, and the integrand."""
     kinds, symbols, maps = [], [], {}
-    for i, each in enumerate(G.laws):
+    for i, law in enumerate(G.laws):
         noise = sp.Symbol(f"n{i}", real=True)
-        base, g = (each.distribution, lambda e: e)
-        if any(sp.sympify(p).free_symbols for p in each.parameters):
-            base, g = each.base()
-        kinds.append(type(base).__name__.removesuffix("Distribution"))
+        base, g = (law.distribution, lambda e: e)
+        if any(sp.sympify(p).free_symbols for p in law.parameters):
+            base, g = law.base()
+        kinds.append(_kind(base))
         symbols.append(noise)
-        maps[each.symbol] = g(noise)
+        maps[law.symbol] = g(noise)
     return tuple(kinds), tuple(symbols), _plain(G.plain.subs(maps, simultaneous=True))
+
+
+def _kind(distribution: sp.Basic) -> str:
+    """Its name in :data:`NOISE`."""
+    return type(distribution).__name__.removesuffix("Distribution")
 
 
 def _plain(expression: sp.Expr) -> sp.Expr:
     """Signs of scaled noise, without the scale: sign(b·n) = sign(n) and |b·n| = b·|n|."""
-    return expression.replace(lambda e: isinstance(e, (sp.sign, sp.Abs)), lambda e: e.func(sp.factor(sp.expand(e.args[0]))))
+    return expression.replace(
+        lambda e: isinstance(e, (sp.sign, sp.Abs)), lambda e: e.func(sp.factor(sp.expand(e.args[0])))
+    )
 
 
 _GAUSSIAN = lambda n: (sp.exp(-(n**2) / 2) / sp.sqrt(2 * sp.pi), -sp.oo, sp.oo)  # noqa: E731
-_CLOSED = {"Normal": _GAUSSIAN, "Exponential": lambda n: (sp.exp(-n), sp.S.Zero, sp.oo), "Uniform": lambda n: (sp.S.One, sp.S.Zero, sp.S.One)}
+_CLOSED = {
+    "Normal": _GAUSSIAN,
+    "Exponential": lambda n: (sp.exp(-n), sp.S.Zero, sp.oo),
+    "Uniform": lambda n: (sp.S.One, sp.S.Zero, sp.S.One),
+}
 
 
 def _mean(kinds, symbols, expression) -> sp.Expr | None:
@@ -257,9 +298,16 @@ def case(integrand: str, law: str, parameter: sp.Symbol) -> Case:
         return None if second is None else javascript(given, second - gradient**2)
 
     return Case(
-        integrand, law, parameter,
+        integrand,
+        law,
+        parameter,
         tuple(
-            Draw(name, kinds, javascript((*symbols, *given, *([BASELINE] if name == "baseline" else [])), expression), variance(name))
+            Draw(
+                name,
+                kinds,
+                javascript((*symbols, *given, *([BASELINE] if name == "baseline" else [])), expression),
+                variance(name),
+            )
             for name, (kinds, symbols, expression) in written.items()
         ),
         None if gradient is None else javascript(given, gradient),
@@ -300,16 +348,16 @@ def integrand_at(integrand: str) -> Printed:
 
 def density_at(law: str) -> Printed:
     """The density of x inside its support, for the picture."""
-    (each,) = Expectation(LAWS[law][1]).laws
+    (its,) = Expectation(LAWS[law][1]).laws
     x = sp.Symbol("x", real=True)
-    return javascript((x, *(slider.symbol for slider in LAWS[law][2])), each.density.xreplace({each.symbol: x}))
+    return javascript((x, *(slider.symbol for slider in LAWS[law][2])), its.density.xreplace({its.symbol: x}))
 
 
 def path_at(law: str) -> Printed:
     """The map from the noise to x, for the picture."""
-    (each,) = Expectation(LAWS[law][1]).laws
+    (its,) = Expectation(LAWS[law][1]).laws
     n = sp.Symbol("n0", real=True)
-    return javascript((n, *(slider.symbol for slider in LAWS[law][2])), each.base()[1](n))
+    return javascript((n, *(slider.symbol for slider in LAWS[law][2])), its.base()[1](n))
 
 
 # --- the module of the page -------------------------------------------------------------------
@@ -317,40 +365,51 @@ def path_at(law: str) -> Printed:
 
 def module() -> str:
     """The text of ``lab-data.js``: a classic script, which sets ``globalThis.gradlibLab``."""
+
     def text(printed: Printed | None) -> str:
         return "null" if printed is None else printed.text
 
     def block(entries: dict[str, str]) -> str:
         return "{\n" + "".join(f"  {json.dumps(key)}: {value},\n" for key, value in entries.items()) + "}"
 
-    def one_case(each: Case) -> str:
+    def one_case(it: Case) -> str:
         estimators = ", ".join(
-            f'{{name: "{e.name}", noise: {json.dumps(e.noise)}, value: {text(e.value)}, variance: {text(e.variance)}}}' for e in each.estimators)
-        return (f"{{gradient: {text(each.gradient)}, baseline: {text(each.baseline)}, weighted: {text(each.weighted)}, "
-                f"squared: {text(each.squared)}, estimators: [{estimators}]}}")
+            f'{{name: "{e.name}", noise: {json.dumps(e.noise)}, value: {text(e.value)}, variance: {text(e.variance)}}}'
+            for e in it.estimators
+        )
+        return (
+            f"{{gradient: {text(it.gradient)}, baseline: {text(it.baseline)}, weighted: {text(it.weighted)}, "
+            f"squared: {text(it.squared)}, estimators: [{estimators}]}}"
+        )
 
     integrands = {
-        name: f"{{label: {json.dumps(label, ensure_ascii=False)}, slider: {_json(slider.data())}, value: {text(integrand_at(name))}}}"
-        for name, (label, _, slider) in INTEGRANDS.items()}
+        name: f"{{label: {json.dumps(label, ensure_ascii=False)}, slider: {_json(slider.data())}, "
+        f"value: {text(integrand_at(name))}}}"
+        for name, (label, _, slider) in INTEGRANDS.items()
+    }
     laws = {
         name: f"{{label: {json.dumps(label, ensure_ascii=False)}, sliders: {_json([s.data() for s in sliders])}, "
-              f"density: {text(density_at(name))}, path: {text(path_at(name))}, lowest: {'0' if name == 'exponential' else 'null'}, "
-              f"noise: {json.dumps(_base_kind(name))}}}"
-        for name, (label, _, sliders) in LAWS.items()}
+        f"density: {text(density_at(name))}, path: {text(path_at(name))}, "
+        f"lowest: {'0' if name == 'exponential' else 'null'}, "
+        f"noise: {json.dumps(_base_kind(name))}}}"
+        for name, (label, _, sliders) in LAWS.items()
+    }
     noise = {
         kind: f"{{density: {text(noise_density(kind)) if kind in _STANDARD else 'null'}, "
-              f"edges: {_json(edges)}, coarse: {_json(coarse)}}}"
-        for kind, (edges, coarse) in NOISE.items()}
+        f"edges: {_json(edges)}, coarse: {_json(coarse)}}}"
+        for kind, (edges, coarse) in NOISE.items()
+    }
     return (
-        "// Printed by gradlib/lab.py with sympy.jscode out of gradlib's own estimators; written by the build of the book.\n"
+        "// Printed by book/_lib/lab.py with sympy.jscode out of gradlib's own estimators; "
+        "written by the build of the book.\n"
         f"globalThis.gradlibLab = {{\nintegrands: {block(integrands)},\nlaws: {block(laws)},\nnoise: {block(noise)},\n"
-        f"cases: {block({each.key: one_case(each) for each in cases()})}\n}};\n"
+        f"cases: {block({it.key: one_case(it) for it in cases()})}\n}};\n"
     )
 
 
 def _base_kind(law: str) -> str:
-    (each,) = Expectation(LAWS[law][1]).laws
-    return type(each.base()[0]).__name__.removesuffix("Distribution")
+    (its,) = Expectation(LAWS[law][1]).laws
+    return _kind(its.base()[0])
 
 
 def _json(value) -> str:

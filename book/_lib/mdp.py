@@ -1,8 +1,8 @@
 r"""Tabular Markov decision processes: episodes to average over, and exact values by dynamic programming.
 
 An episode has T steps. In state s the policy draws an action a with probability
-:math:`\pi_\theta(a \mid s) = \exp \theta_{s,a} / \sum_b \exp \theta_{s,b}`, the reward is r(s, a), and the next state is s' with
-probability P(s, a, s'). With the discount γ the objective is
+:math:`\pi_\theta(a \mid s) = \exp \theta_{s,a} / \sum_b \exp \theta_{s,b}`, the reward is r(s, a), and the
+next state is s' with probability P(s, a, s'). With the discount γ the objective is
 
 .. math:: J(\theta) = \mathbb{E}\Bigl[\sum_{t<T} \gamma^t\, \bigl(r(s_t, a_t) + \alpha\, h_t\bigr)\Bigr],
 
@@ -12,8 +12,8 @@ where the bonus :math:`h_t` is absent (α = 0), sampled, :math:`-\log \pi_\theta
 The exact values come from backward recursions over all states; the estimators see episodes only, and take their
 scores from :class:`gradlib.ArrayLaw`.
 
-Source: Sutton and Barto (2018), *Reinforcement learning: an introduction*; Sutton, McAllester, Singh and Mansour (2000),
-*Policy gradient methods for reinforcement learning with function approximation*.
+Source: Sutton and Barto (2018), *Reinforcement learning: an introduction*; Sutton, McAllester, Singh and Mansour
+(2000), *Policy gradient methods for reinforcement learning with function approximation*.
 """
 
 from __future__ import annotations
@@ -168,7 +168,8 @@ class MDP:
     def soft_optimum(self, alpha: float) -> tuple[np.ndarray, np.ndarray]:
         r"""Soft value iteration over the horizon: the best policy of all, which may depend on time.
 
-        .. math:: V^*_t(s) = \alpha \log \sum_a \exp(Q^*_t(s, a)/\alpha), \qquad \pi^*_t(a \mid s) = \exp((Q^*_t(s, a) - V^*_t(s))/\alpha)
+        .. math:: V^*_t(s) = \alpha \log \sum_a \exp(Q^*_t(s, a)/\alpha), \qquad
+                  \pi^*_t(a \mid s) = \exp((Q^*_t(s, a) - V^*_t(s))/\alpha)
 
         Returns:
             V* of shape ``(T + 1, S)`` and π* of shape ``(T, S, A)``.
@@ -191,12 +192,12 @@ class MDP:
 def softmax_law(actions: int) -> ArrayLaw:
     """One action by its logits, elementwise on arrays: the score comes from this."""
     logits = sp.symbols(f"l0:{actions}", real=True)
-    weights = [sp.exp(each) for each in logits]
+    weights = [sp.exp(logit) for logit in logits]
     return ArrayLaw(FiniteRV("a", {a: w / sum(weights) for a, w in enumerate(weights)}))
 
 
 def scores(theta: np.ndarray, episodes: Episodes) -> np.ndarray:
-    r""":math:`\partial \log \pi(a_t \mid s_t) / \partial \theta_{s_t, b}` for each step and action b, of shape ``(n, T, A)``."""
+    r""":math:`\partial \log \pi(a_t \mid s_t) / \partial \theta_{s_t, b}` by step and action b: ``(n, T, A)``."""
     policy = softmax_law(theta.shape[1])
     at = {symbol: theta[episodes.states, b] for b, symbol in enumerate(policy.parameters)}
     return np.stack(list(policy.score(episodes.actions, at).values()), axis=-1)
@@ -205,7 +206,9 @@ def scores(theta: np.ndarray, episodes: Episodes) -> np.ndarray:
 def log_policy(theta: np.ndarray, episodes: Episodes) -> np.ndarray:
     """log π(a_t | s_t), of shape ``(n, T)``."""
     policy = softmax_law(theta.shape[1])
-    return policy.log_density(episodes.actions, {symbol: theta[episodes.states, b] for b, symbol in enumerate(policy.parameters)})
+    return policy.log_density(
+        episodes.actions, {symbol: theta[episodes.states, b] for b, symbol in enumerate(policy.parameters)}
+    )
 
 
 def weighted_scores(theta: np.ndarray, episodes: Episodes, weights: np.ndarray) -> np.ndarray:
@@ -228,7 +231,7 @@ def scatter(theta: np.ndarray, episodes: Episodes, steps: np.ndarray) -> np.ndar
 
 
 def returns(rewards: np.ndarray, discount: float) -> np.ndarray:
-    r"""The whole discounted return :math:`\sum_k \gamma^k r_k` of each episode, repeated for every step: shape ``(n, T)``."""
+    r"""The discounted return :math:`\sum_k \gamma^k r_k` of each episode, repeated for every step: shape ``(n, T)``."""
     total = rewards @ discount ** np.arange(rewards.shape[1])
     return np.broadcast_to(total[:, None], rewards.shape)
 
@@ -246,7 +249,7 @@ def rewards_to_go(rewards: np.ndarray, discount: float) -> np.ndarray:
 
 
 def gridworld(size: int = 5, slip: float = 0.2, horizon: int = 30, discount: float = 0.95) -> MDP:
-    """A square of rooms. Each step costs 0.1, the pit in the middle costs 1, and the far corner pays 1 and is never left.
+    """A square of rooms. A step costs 0.1, the pit in the middle costs 1, and the far corner pays 1 and is never left.
 
     Args:
         size: the length of a side, at least 3; there are size² states, and 4 actions.
@@ -287,5 +290,7 @@ def _log_sum(theta: np.ndarray) -> np.ndarray:
 
 def _pick(rng: np.random.Generator, cumulated: np.ndarray) -> np.ndarray:
     """One index a row, from cumulated probabilities."""
-    u = rng.random(len(cumulated))[:, None]
-    return np.minimum((u >= cumulated).sum(axis=1), cumulated.shape[1] - 1)
+    u = rng.random(len(cumulated))
+    index = (u[:, None] < cumulated).argmax(axis=1)  # the first that exceeds u
+    index[u >= cumulated[:, -1]] = cumulated.shape[1] - 1  # rounding may leave none
+    return index

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 from matplotlib.text import Text
 
-
 # Okabe and Ito's colours: told apart with any common colour blindness, and by marker besides.
 INK, TRUTH = "#222222", "#949494"
 SCORE, PATH, THIRD, FOURTH = "#0072b2", "#d55e00", "#009e73", "#cc79a7"
@@ -57,7 +56,7 @@ def panels(n: int = 1, height: float = 3.2):
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished figure, which a notebook shows as SVG; JupyterLab does so once the cell has run, or the notebook is trusted."""
+    """A finished figure, shown as SVG (by JupyterLab: once the cell has run, or the notebook is trusted)."""
 
     svg: str
     panels: int

@@ -24,7 +24,7 @@ from sphinxcontrib.katex import katex_version
 import bundle
 import publishing
 from _lib import lab
-from _lib import ledger
+from _lib import checked
 from history import git
 from notebooks import ANSI, BOOK, ROOT, NotebookError, execute, notebooks, write
 
@@ -177,7 +177,7 @@ def main():
     except NotebookError as error:
         sys.exit(f"\nThe book has not been built.\n\n{error}")
     step("2/3  Writing the ledger of what has been checked")
-    ledger.write_page([staged(path) for path in notebooks()], STAGE / f"{GENERATED}.md")
+    checked.write_page([staged(path) for path in notebooks()], STAGE / f"{GENERATED}.md")
     step("3/3  Building the HTML")
     sphinx()
     finish()

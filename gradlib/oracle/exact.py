@@ -17,10 +17,11 @@ measured there, and decides.
 
 from __future__ import annotations
 
-import math
 import warnings
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import accumulate
 
 import mpmath as mp
 import numpy as np
@@ -32,7 +33,7 @@ from gradlib.core.errors import DivergentExpectation, QuadratureError
 from gradlib.core.density import Slope
 from gradlib.core.expectation import Expectation
 from gradlib.core.families import FAMILIES
-from gradlib.core.formula import landmarks, require_no_gap
+from gradlib.core.formula import landmarks, require_no_gap, spread
 from gradlib.core.law import BY_NAME, Law, Velocity
 from gradlib.oracle.line import (
     TOLERANCE,
@@ -378,21 +379,36 @@ def _velocity_of_formula(key: str, index: int) -> Callable:
     def prepared(*parameters):
         formula, slope = family.at(parameters)
         require_no_gap(formula)
-        f = formula.compile(slope)
-        p = sp.lambdify(formula.symbol, formula.expression, "mpmath")
-        return formula, p, lambda t: float(f(np.array([t]))[0]), landmarks(formula)
+        fast, careful = sp.lambdify(formula.symbol, slope, "scipy"), formula.compile(slope)
+
+        def f(t: float) -> float:
+            value = fast(t)
+            return float(value) if np.isreal(value) and np.isfinite(value) else float(careful(np.array([t]))[0])
+
+        def integral(low: float, high: float) -> float:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # far out nothing is left of the integrand, and the rule says so
+                return quad(f, low, high, epsabs=0, epsrel=1e-13, limit=200)[0] if low < high else 0.0
+
+        # Breaks where the mass lies, or an adaptive rule may step over it.
+        breaks = {*landmarks(formula), *spread(formula, (1e-30, 1e-12, 1e-6, 1e-2, 0.2)), formula.lower, formula.upper}
+        breaks = sorted(point for point in breaks if formula.lower <= point <= formula.upper)
+        parts = [integral(low, high) for low, high in zip(breaks, breaks[1:])]
+        below = [0.0, *accumulate(parts)]
+        above = [*reversed([*accumulate(reversed(parts))]), 0.0]
+        middle = spread(formula, (0.5,))[0]
+        return sp.lambdify(formula.symbol, formula.expression, "mpmath"), integral, breaks, below, above, middle
 
     @lru_cache(maxsize=2**14)  # mean and variance share their nodes
     def at(x, *parameters):
-        formula, p, f, marks = prepared(*parameters)
-        here, side = float(x), 1 if x < marks[len(marks) // 2] else -1
-        low, high = (formula.lower, here) if side == 1 else (here, formula.upper)
-        edges = [low, *(mark for mark in marks if low < mark < high), high]
-        with np.errstate(all="ignore"), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # far out nothing is left of the integrand, and the rule says so
-            parts = (quad(f, a, b, epsabs=0, epsrel=1e-13, limit=200)[0] for a, b in zip(edges, edges[1:]) if a < b)
-            total = mp.mpf(math.fsum(parts))
-        return -side * total / p(x) if total else total
+        p, integral, breaks, below, above, middle = prepared(*parameters)
+        here = float(x)
+        i = min(max(bisect_right(breaks, here) - 1, 0), len(breaks) - 2)
+        if here < middle:
+            total = -mp.mpf(below[i] + integral(breaks[i], here))
+        else:
+            total = mp.mpf(above[i + 1] + integral(here, breaks[i + 1]))
+        return total / p(x) if total else total
 
     return at
 

@@ -3,6 +3,7 @@
 Use it as ``from gradlib import proof`` and ``proof.Derivation(...)``.
 """
 
+from gradlib.proof.inequality import Inequality
 from gradlib.proof.lower import FalseStep
 from gradlib.proof.rules import Boundary, Substitution
 from gradlib.proof.statements import (
@@ -10,22 +11,24 @@ from gradlib.proof.statements import (
     Cited,
     Definition,
     Derivation,
-    Inequality,
     Restatement,
     Step,
     Table,
 )
 
 __all__ = [
-    "Assumption",
-    "Boundary",
-    "Cited",
-    "Definition",
+    # checked, or refused with FalseStep
     "Derivation",
-    "FalseStep",
-    "Inequality",
-    "Restatement",
     "Step",
+    "Boundary",
     "Substitution",
+    "Inequality",
+    "FalseStep",
+    # declared, supposed, quoted
+    "Definition",
+    "Assumption",
+    "Cited",
+    # shown again
+    "Restatement",
     "Table",
 ]

@@ -7,24 +7,24 @@ import random
 import sympy as sp
 from sympy.core.function import AppliedUndef
 
-from gradlib.proof.lower import draw, in_order
+from gradlib.proof.instances import by_name, draw
 
 
-def _bound_symbol(i: int, a, b) -> sp.Symbol:
+def canonical_symbol(i: int, a, b) -> sp.Symbol:
     domain = {"positive": True} if (a, b) == (0, sp.oo) else {"real": True}
     return sp.Symbol(f"_x{i}", **domain)
 
 
-def _expand(e):
+def distribute(e):
     """Distribute products over sums; leave powers and logarithms as they are."""
     return sp.expand(e, power_base=False, power_exp=False, log=False)
 
 
-def _as_exponentials(e, functions, wanted=lambda _: True):
+def as_exponentials(e, functions, wanted=lambda _: True):
     return e.replace(lambda part: isinstance(part, functions) and wanted(part), lambda part: part.rewrite(sp.exp))
 
 
-def _separate(f, limits) -> list[tuple]:
+def separate(f, limits) -> list[tuple]:
     """f(x) g(y) over (x, y), factor by factor, each with its own limits; what is constant first."""
     bound = {limit[0] for limit in limits}
     if any(e.free_symbols & bound for limit in limits for e in limit[1:]):
@@ -43,7 +43,7 @@ def _separate(f, limits) -> list[tuple]:
     parts = [(constant, ())]
     for variables, factor in groups:
         own = [limit for limit in limits if limit[0] in variables]
-        names = {x: _bound_symbol(i, a, b) for i, (x, a, b) in enumerate(own)}
+        names = {x: canonical_symbol(i, a, b) for i, (x, a, b) in enumerate(own)}
         parts.append((factor.xreplace(names), tuple((names[x], a, b) for x, a, b in own)))
     return parts
 
@@ -55,10 +55,12 @@ def _exponentials(factor) -> tuple:
     return (factor,)
 
 
-def _constant_ratio(f, density, x):
+def constant_ratio(f, density, x):
     """c, if f = c * density identically in x; else None."""
     if f.atoms(AppliedUndef, sp.Piecewise) != density.atoms(AppliedUndef, sp.Piecewise):
         return None  # spares SymPy the vain attempt
+    if not _constant_at_random_points(f / density, x):
+        return None
     ratio = sp.powsimp(sp.expand(sp.cancel(f / density)), combine="exp")
     if x in ratio.free_symbols:
         ratio = sp.simplify(ratio)
@@ -74,9 +76,9 @@ def closed_form(f, x, a, b):
     * :math:`\int_0^\infty x^n e^{-\alpha x}dx = n!/\alpha^{n+1}` with α > 0;
     * polynomials over a bounded interval.
     """
-    f = _as_exponentials(f, (sp.sin, sp.cos), lambda e: e.has(x))
+    f = as_exponentials(f, (sp.sin, sp.cos), lambda e: e.has(x))
     total = sp.S.Zero
-    for term in sp.Add.make_args(_expand(f)):
+    for term in sp.Add.make_args(distribute(f)):
         exponent, rest = sp.S.Zero, sp.S.One
         for factor in sp.Mul.make_args(term):
             base, power = factor.as_base_exp()
@@ -123,28 +125,47 @@ def free_of_functions(e, positive=()):
     return e
 
 
-def _vanishes(e, positive: set) -> bool:
+def vanishes(e, positive: set) -> bool:
     """Does e vanish identically, with every undefined function a free symbol?"""
     if e == 0:
         return True
     e = free_of_functions(e.doit(), positive)
-    if _expand(e) == 0:
+    if distribute(e) == 0:
         return True
     if not _vanishes_at_random_points(e):
         return False  # spares SymPy the vain attempt
-    return any(attempt(e) == 0 for attempt in (sp.expand, sp.cancel, lambda z: sp.expand(sp.expand_log(z)), _by_exponentials, sp.simplify))
+    return any(
+        attempt(e) == 0
+        for attempt in (sp.expand, sp.cancel, lambda z: sp.expand(sp.expand_log(z)), _by_exponentials, sp.simplify)
+    )
 
 
 def _by_exponentials(e):
-    e = _as_exponentials(e, (sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh))
+    e = as_exponentials(e, (sp.sin, sp.cos, sp.tan, sp.sinh, sp.cosh, sp.tanh))
     return sp.powsimp(sp.expand(sp.powsimp(sp.expand(e), combine="exp", deep=True)), combine="exp", deep=True)
 
 
 def _vanishes_at_random_points(e) -> bool:
     rng = random.Random(1)
-    for _ in range(2):
-        at = {s: sp.Float(draw(s, rng), 30) for s in in_order(e.free_symbols)}
-        value = e.subs(at).evalf(20, chop=False)
-        if value.is_number and value.is_finite and abs(value) > 1e-8:
-            return False
-    return True
+    return all(not _is_large(_value(e, _random_point(e.free_symbols, rng))) for _ in range(2))
+
+
+def _constant_at_random_points(e, x) -> bool:
+    """False only if e, undefined functions free, takes two values at two x."""
+    e, rng = free_of_functions(e), random.Random(1)
+    here = _random_point(e.free_symbols | {x}, rng)
+    first, second = _value(e, here), _value(e, {**here, x: here[x] + _random_point([x], rng)[x] ** 2})
+    return not _is_large((second - first) / (1 + abs(first)))
+
+
+def _random_point(symbols, rng: random.Random) -> dict:
+    return {s: sp.Float(draw(s, rng), 30) for s in by_name(symbols)}
+
+
+def _value(e, at: dict):
+    return e.subs(at).evalf(20, chop=False)
+
+
+def _is_large(value) -> bool:
+    """Certainly no rounding error of 0."""
+    return bool(value.is_number and value.is_finite and abs(value) > 1e-8)

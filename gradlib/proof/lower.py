@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
 
-import mpmath
 import sympy as sp
 from sympy.stats.rv import RandomSymbol
 
@@ -54,27 +52,30 @@ def lower(expression):
 def _lower_expectation(J: Expectation):
     if J.is_vector:
         return sp.ImmutableMatrix([_lower_expectation(Expectation(f, J.variables)) for f in J.components])
-    for each in J.laws:
-        if each.symbol in J.integrand.free_symbols:
-            raise ValueError(f"{J} holds the random variable {each.variable} and the plain symbol {each.symbol}, which prints alike: write the random one")
+    for law_ in J.laws:
+        if law_.symbol in J.integrand.free_symbols:
+            raise ValueError(
+                f"{J} holds the random variable {law_.variable} and the plain symbol {law_.symbol}, "
+                "which prints alike: write the random one"
+            )
     body, limits, sums = lower(J.integrand), [], []
-    for each in J.laws:
-        if each.is_finite:
+    for law_ in J.laws:
+        if law_.is_finite:
             # Integrals already inside `body` bind their own variable: `subs` leaves it alone.
-            body = sum((body.subs(each.symbol, value) * weight for value, weight in each.table.items()), sp.S.Zero)
+            body = sum((body.subs(law_.symbol, value) * weight for value, weight in law_.table.items()), sp.S.Zero)
         else:
-            body = body * each.density
-            (sums if each.is_discrete else limits).append((each.symbol, *_ends(each)))
+            body = body * law_.density
+            (sums if law_.is_discrete else limits).append((law_.symbol, *ends(law_)))
     if limits:
         body = sp.Integral(body, *limits)
     return sp.Sum(body, *sums) if sums else body
 
 
-def _ends(each: Law) -> tuple[sp.Expr, sp.Expr]:
+def ends(law_: Law) -> tuple[sp.Expr, sp.Expr]:
     """The range of integration or summation of a law that is not finite."""
-    if each.is_discrete:
-        return {sp.S.Naturals0: sp.S.Zero, sp.S.Naturals: sp.S.One}[each.support], sp.oo
-    return each.support.start, each.support.end
+    if law_.is_discrete:
+        return {sp.S.Naturals0: sp.S.Zero, sp.S.Naturals: sp.S.One}[law_.support], sp.oo
+    return law_.support.start, law_.support.end
 
 
 def entries(side) -> list:
@@ -85,7 +86,7 @@ def entries(side) -> list:
 def laws_of(expressions: Iterable) -> list[Law]:
     """The laws of all random variables in sight, each once, in a fixed order."""
     variables = set().union(*(sp.sympify(e).atoms(RandomSymbol) for e in expressions))
-    return sorted(map(law, variables), key=lambda each: (str(each.variable), str(each.distribution)))
+    return sorted(map(law, variables), key=lambda law_: (str(law_.variable), str(law_.distribution)))
 
 
 def bound_symbols(e) -> set[sp.Symbol]:
@@ -93,15 +94,8 @@ def bound_symbols(e) -> set[sp.Symbol]:
     return {limit[0] for integral in e.atoms(sp.Integral, sp.Sum) for limit in integral.limits}
 
 
-def in_order(symbols: Iterable[sp.Symbol]) -> list[sp.Symbol]:
-    """Symbols in an order that does not depend on the run; namesakes by their assumptions."""
-    return sorted(symbols, key=lambda s: (s.name, str(s.assumptions0)))
-
-
-def draw(symbol: sp.Symbol, rng: random.Random, wide: bool = False) -> mpmath.mpf:
-    """A random value in the declared domain of a symbol; coarse, so that it can be printed."""
-    if symbol.is_integer:
-        low = 1 if symbol.is_positive else 0 if symbol.is_nonnegative else -3
-        return mpmath.mpf(rng.randint(low, 12 if wide else 4))
-    size = rng.randint(*((1, 80) if wide else (5, 24))) / mpmath.mpf(16)
-    return -size if symbol.is_negative or (not symbol.is_nonnegative and rng.random() < 0.5) else size
+def depth(e) -> int:
+    """Nesting depth of integrals."""
+    if isinstance(e, (sp.Integral, sp.Sum)):
+        return len(e.limits) + depth(e.function)
+    return max((depth(a) for a in e.args), default=0)

@@ -25,15 +25,15 @@ import sympy as sp
 
 from gradlib.core.law import Law
 from gradlib.proof.forms import (
-    _as_exponentials,
-    _bound_symbol,
-    _constant_ratio,
-    _expand,
-    _separate,
-    _vanishes,
+    as_exponentials,
+    canonical_symbol,
     closed_form,
+    constant_ratio,
+    distribute,
+    separate,
+    vanishes,
 )
-from gradlib.proof.lower import EXCHANGE, NORMALISED, Undecided, _ends, lower
+from gradlib.proof.lower import EXCHANGE, NORMALISED, Undecided, ends, lower
 from gradlib.proof.rules import Rewrite
 
 
@@ -51,8 +51,8 @@ class Prover:
         self.named = {r for r in rules if isinstance(r, str)}
         self.rules = [r for r in rules if not isinstance(r, str)]
         self.laws, self.cross_checked = laws, cross_checked
-        self.densities = [(each, each.density) for each in laws if not each.is_finite]
-        self.positive = {each.density.func for each in laws if each.is_abstract}
+        self.densities = [(law, law.density) for law in laws if not law.is_finite]
+        self.positive = {law.density.func for law in laws if law.is_abstract}
         self.integrals: dict[sp.Expr, tuple] = {}  # opaque symbol -> (kind, integrand, limits)
         self.leaves: set[sp.Expr] = set()  # those of a single term, which linearity cannot split
         self.assumed: list[str] = [r for r in rules if isinstance(r, str)]
@@ -78,10 +78,14 @@ class Prover:
             return False
 
     def same_derivative(self, left, right) -> bool:
-        if not (isinstance(left, sp.Derivative) and isinstance(right, sp.Derivative) and left.args[1:] == right.args[1:]):
+        if not (
+            isinstance(left, sp.Derivative) and isinstance(right, sp.Derivative) and left.args[1:] == right.args[1:]
+        ):
             return False
         hypotheses = [r for r in self.rules if isinstance(r, Rewrite) and r.supposed]
-        return self.cross_checked or not any(lower(side).has(*left.variables) for r in hypotheses for side in (r.lhs, r.rhs))
+        return self.cross_checked or not any(
+            lower(side).has(*left.variables) for r in hypotheses for side in (r.lhs, r.rhs)
+        )
 
     # Each integral becomes a function of its free symbols, so that SymPy's product and
     # chain rules act on it, but cannot see (let alone differentiate) what is inside.
@@ -101,13 +105,15 @@ class Prover:
     def integral(self, kind, integrand, limits):
         if any(len(limit) != 3 or any(e.has(sp.Integral, sp.Sum) for e in limit) for limit in limits):
             raise Undecided  # an indefinite integral, or one between integrals
-        names = {limit[0]: _bound_symbol(i, *limit[1:]) for i, limit in enumerate(limits)}
+        names = {limit[0]: canonical_symbol(i, *limit[1:]) for i, limit in enumerate(limits)}
         limits = tuple((names[x], a.xreplace(names), b.xreplace(names)) for x, a, b in limits)
         integrand = integrand.xreplace(names)  # the opaque integrals inside hold no bound symbols
         for opaque, record in self.integrals.items():
             if record == (kind, integrand, limits):
                 return opaque
-        free = integrand.free_symbols.union(*(e.free_symbols for limit in limits for e in limit[1:])) - set(names.values())
+        free = integrand.free_symbols.union(*(e.free_symbols for limit in limits for e in limit[1:])) - set(
+            names.values()
+        )
         opaque = sp.Function(f"_I{len(self.integrals)}")(*sorted(free, key=str))
         self.integrals[opaque] = (kind, integrand, limits)
         return opaque
@@ -119,8 +125,8 @@ class Prover:
             record = self.integrals.get(derivative.expr)
             if record and self.may_exchange(record):
                 value = derivative.expr
-                for each in derivative.variables:
-                    value = self.under_the_integral(value, each)
+                for x in derivative.variables:
+                    value = self.under_the_integral(value, x)
                 inside[derivative] = value
         return result.xreplace(inside)
 
@@ -132,7 +138,9 @@ class Prover:
     def under_the_integral(self, opaque, variable):
         """Leibniz' rule, moving limits included."""
         kind, integrand, limits = self.integrals[opaque]
-        if any(condition.has(variable) for piecewise in integrand.atoms(sp.Piecewise) for _, condition in piecewise.args):
+        if any(
+            condition.has(variable) for piecewise in integrand.atoms(sp.Piecewise) for _, condition in piecewise.args
+        ):
             raise Undecided  # a jump that moves: SymPy's derivative does not see it
         total = self.integral(kind, sp.diff(integrand, variable).doit(), limits)
         if any(variable in e.free_symbols for limit in limits for e in limit[1:]):
@@ -152,12 +160,12 @@ class Prover:
     def linear(self, kind, integrand, limits):
         bound = [limit[0] for limit in limits]
         if len(bound) > 1:  # cos(x + y) comes apart as exponentials only
-            integrand = _as_exponentials(integrand, (sp.sin, sp.cos), lambda e: len(e.free_symbols & set(bound)) > 1)
+            integrand = as_exponentials(integrand, (sp.sin, sp.cos), lambda e: len(e.free_symbols & set(bound)) > 1)
         total = sp.S.Zero
-        for term in sp.Add.make_args(_expand(integrand)):
+        for term in sp.Add.make_args(distribute(integrand)):
             constant, rest = term.as_independent(*bound, as_Add=False)
             if term != 0:
-                total += constant * sp.Mul(*(self.known(kind, *part) for part in _separate(rest, limits)))
+                total += constant * sp.Mul(*(self.known(kind, *part) for part in separate(rest, limits)))
         return total
 
     def known(self, kind, f, limits):
@@ -165,18 +173,25 @@ class Prover:
         if not limits:
             return f
         if len(limits) == 1:
-            ((x, *ends),) = limits
+            ((x, *range_),) = limits
             densities = [
-                density.xreplace({each.symbol: x})
-                for each, density in self.densities
-                if (kind is sp.Sum) == each.is_discrete and ends == list(_ends(each)) and (NORMALISED in self.named or not each.is_abstract)
+                density.xreplace({law.symbol: x})
+                for law, density in self.densities
+                if (kind is sp.Sum) == law.is_discrete
+                and range_ == list(ends(law))
+                and (NORMALISED in self.named or not law.is_abstract)
             ]
-            if isinstance(f, sp.Derivative) and self.named >= {EXCHANGE, NORMALISED} and f.expr in densities and x not in f.variables:
+            if (
+                isinstance(f, sp.Derivative)
+                and self.named >= {EXCHANGE, NORMALISED}
+                and f.expr in densities
+                and x not in f.variables
+            ):
                 return sp.S.Zero  # the derivative of the constant 1
             for density in densities:
-                if (ratio := _constant_ratio(f, density, x)) is not None:
+                if (ratio := constant_ratio(f, density, x)) is not None:
                     return ratio
-            if kind is sp.Integral and (value := closed_form(f, x, *ends)) is not None:
+            if kind is sp.Integral and (value := closed_form(f, x, *range_)) is not None:
                 return value
         opaque = self.integral(kind, f, limits)
         self.leaves.add(opaque)
@@ -186,7 +201,7 @@ class Prover:
         """Zero as a linear combination of integrals: merge those over the same range."""
         leaves = [o for o in self.integrals if e.has(o)]
         buckets: dict = {}
-        for term in sp.Add.make_args(_expand(e)):
+        for term in sp.Add.make_args(distribute(e)):
             held = [d for d in term.atoms(sp.Derivative) if d.has(*leaves)] if leaves else []
             constant, monomial = term.as_independent(*leaves, *held, as_Add=False)
             if monomial in self.integrals:
@@ -195,4 +210,4 @@ class Prover:
             else:
                 key, value = monomial, constant
             buckets[key] = buckets.get(key, 0) + value
-        return all(_vanishes(value, self.positive) for value in buckets.values())
+        return all(vanishes(value, self.positive) for value in buckets.values())

@@ -9,19 +9,20 @@ from sympy.core.function import AppliedUndef
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.variable import law
-from gradlib.proof.forms import _bound_symbol
-from gradlib.proof.lower import FalseStep, _ends, bound_symbols, lower
+from gradlib.proof.forms import canonical_symbol
+from gradlib.proof.lower import FalseStep, bound_symbols, ends, lower
 
+# Not the catalogue of gradlib.sound, on purpose: a function that one list forgets, the other may know.
 JUMPING = (sp.Piecewise, sp.Heaviside, sp.sign, sp.floor, sp.ceiling, sp.frac, sp.Mod)
 
 
 def _plain_variable(variable, what: str) -> tuple[sp.Symbol, sp.Expr, sp.Expr]:
     """(x, a, b) of a continuous random symbol, or of a tuple given as such."""
     if isinstance(variable, RandomSymbol):
-        each = law(variable)
-        if each.is_discrete:
+        its = law(variable)
+        if its.is_discrete:
             raise ValueError(f"{what} needs a continuous variable, and {variable} is discrete")
-        return (each.symbol, *_ends(each))
+        return (its.symbol, *ends(its))
     return tuple(map(sp.sympify, variable))
 
 
@@ -69,7 +70,7 @@ def _refuse_jumps(what: str, e: sp.Expr) -> None:
 
 def _is_smooth(e: sp.Expr, x: sp.Symbol, a: sp.Expr, b: sp.Expr) -> bool:
     """True only if e is, at sight, differentiable in x between a and b."""
-    inside = _bound_symbol(0, a, b)
+    inside = canonical_symbol(0, a, b)
     e, x = e.xreplace({x: inside}), inside
     entire = (sp.Add, sp.Mul, sp.exp, sp.sin, sp.cos, sp.sinh, sp.cosh, sp.tanh, sp.erf)
 
@@ -87,7 +88,9 @@ def _is_smooth(e: sp.Expr, x: sp.Symbol, a: sp.Expr, b: sp.Expr) -> bool:
 
 @dataclass(frozen=True)
 class Substitution:
-    r"""Change of variables :math:`x = g(\varepsilon)`: :math:`\int h(x)\,dx = \int h(g(\varepsilon))\,g'(\varepsilon)\,d\varepsilon`.
+    r"""Change of variables :math:`x = g(\varepsilon)`.
+
+    .. math:: \int h(x)\,dx = \int h(g(\varepsilon))\,g'(\varepsilon)\,d\varepsilon
 
     That g is smooth, increases and maps one range onto the other is proved where SymPy can
     (:math:`g' > 0`, limits at the ends), and recorded as an assumption where not.
@@ -104,14 +107,14 @@ class Substitution:
 
     def apply(self, prover, difference: sp.Expr) -> sp.Expr:
         old, new = _plain_variable(self.variable, "Substitution"), _plain_variable(self.over, "Substitution")
-        (x, *ends), (eps, start, end) = old, new
+        (x, *range_), (eps, start, end) = old, new
         g = lower(self.map)
         _refuse_jumps(f"the map {x} =", g)
         slope = sp.diff(g, eps)
         if slope.is_negative:
             raise FalseStep(f"the map {x} = {g} decreases: write the substitution with an increasing map")
         increasing = not g.atoms(AppliedUndef) and slope.is_positive and _is_smooth(g, eps, start, end)
-        if not (increasing and [sp.limit(g, eps, start, "+"), sp.limit(g, eps, end, "-")] == ends):
+        if not (increasing and [sp.limit(g, eps, start, "+"), sp.limit(g, eps, end, "-")] == range_):
             prover.assumed.append("change of variables")
 
         def replace(integral):
@@ -175,4 +178,7 @@ class Rewrite:
             taken |= bound_symbols(right) & set().union(*(call.free_symbols for call in calls))
         if taken and expression.has(left.func if self.defines and left.args else left):
             names = ", ".join(sorted(map(str, taken)))
-            raise ValueError(f"{self.label} as a rule would confuse two meanings of {names}, free here and integrated over there: rename one")
+            raise ValueError(
+                f"{self.label} as a rule would confuse two meanings of {names}, "
+                "free here and integrated over there: rename one"
+            )

@@ -13,12 +13,12 @@ There are two kinds of check, and the printed evidence never blurs them:
   names a rule is cross-checked in the same way.
 
 The other statements declare (:class:`Definition`), suppose (:class:`Assumption`), quote
-(:class:`Cited`), repeat (:class:`Restatement`, :class:`Table`) or bound (:class:`Inequality`).
+(:class:`Cited`), repeat (:class:`Restatement`, :class:`Table`) or bound
+(:class:`~gradlib.proof.inequality.Inequality`).
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,92 +29,18 @@ from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.expectation import Expectation
 from gradlib.core.notation import latex
-from gradlib.proof.forms import free_of_functions
-from gradlib.proof.lower import EXCHANGE, FalseStep, NORMALISED, Undecided, entries, lower
-from gradlib.proof.prover import Prover
+from gradlib.proof.evidence import ASSUMPTION, CITED, DEFINITION, INEQUALITY, NUMERIC, PROVED, RESTATEMENT, check
+from gradlib.proof.layout import aligned
+from gradlib.proof.lower import EXCHANGE, NORMALISED, FalseStep, entries, lower
 from gradlib.proof.rules import Boundary, Rewrite, Substitution
-from gradlib.proof.trials import Disagreement, Instances, compare
+from gradlib.proof.trials import Instances
 
 MIME = "application/vnd.gradlib+json"
-PROVED = "proved symbolically"
-NUMERIC = "agrees to 1e-10 on N random instances"
-INEQUALITY = "inequality"
-ASSUMPTION = "assumption"
-CITED = "cited theorem"
-DEFINITION = "definition"
-RESTATEMENT = "restatement"
-MONTE_CARLO = "Monte Carlo z"
-EVIDENCE_KINDS = (PROVED, NUMERIC, INEQUALITY, ASSUMPTION, CITED, DEFINITION, RESTATEMENT, MONTE_CARLO)
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What an equality rests on: the kind, in words, and the assumptions it took."""
-
-    kind: str
-    detail: str
-    assumptions: tuple[str, ...] = ()
-    instances: int = 0
-
-
-def _check(i: int, sides: Sequence, given: Sequence, instances: Instances, where: str) -> Evidence:
-    """The evidence for ``sides[i] = sides[i + 1]``; raises :class:`FalseStep` if there is none."""
-    left, right = sides[i], sides[i + 1]
-    lowered = [lower(left), lower(right)]
-    shapes = [getattr(e, "shape", ()) for e in lowered]
-    if shapes[0] != shapes[1]:
-        raise FalseStep(f"{where}: the left side has shape {shapes[0]}, the right side {shapes[1]}")
-    rules = _as_rules(given)
-    proved, assumed = True, [r for r in rules if isinstance(r, str)]
-    pairs = list(zip(*map(entries, lowered), strict=True))
-    for a, b in pairs:
-        prover = Prover(rules, instances.laws, instances.available)
-        proved = prover.equal(a, b) and proved
-        assumed += [name for name in prover.assumed if name not in assumed]
-
-    def reject(why: str, difference: str = ""):
-        raise FalseStep(f"{where}: {why}\n  left side:  {_text(left)}\n  right side: {_text(right)}\n{difference}".rstrip())
-
-    witnessed = any(isinstance(r, (Boundary, Substitution)) for r in rules)
-    if not proved and (witnessed or not instances.available):
-        unshown = "the rule named for this step does not turn one side into the other"
-        unavailable = "SymPy cannot show it, and no concrete instance is available (pass instances=)"
-        reject(unshown if witnessed else unavailable, "\n".join(f"left - right = {_text(a - b)}" for a, b in pairs))
-    count = 0
-    if not proved or rules and instances.available:
-        try:
-            count = compare(instances, i, proved)
-        except Disagreement as found:
-            reject(*found.args)
-        except Undecided as reason:
-            reject(f"no numeric check was possible: {reason}")
-    if proved:
-        also = f", and agrees on {count} random instances" if count else ""
-        return Evidence(PROVED, PROVED + also, tuple(assumed), count)
-    assumed += [_text(sp.sympify(condition)) for condition in instances.conditions]
-    return Evidence(NUMERIC, f"agrees to 1e-10 on {count} random instances", tuple(assumed), count)
-
-
-def _as_rules(given: Sequence) -> list:
+def as_rules(given: Sequence) -> list:
+    """What a step names, each statement as its rule."""
     return [r.rule if isinstance(r, Statement) else r for r in given]
-
-
-def _text(expression) -> str:
-    return sp.sstr(expression)
-
-
-_ESCAPED = str.maketrans({"\\": "/", **{c: "\\" + c for c in "{}_%&#"}})
-
-
-def _reason_latex(reason: str) -> str:
-    r"""``by A1, $\nabla$ inside`` as \text{…} with its mathematics outside the text."""
-    pieces = []
-    for k, piece in enumerate(reason.split("$")):
-        if k % 2:
-            pieces.append(piece)
-        elif piece:
-            pieces.append(rf"\text{{{piece.translate(_ESCAPED)}}}")
-    return " ".join(pieces)
 
 
 def _label_of(statement) -> str:
@@ -127,7 +53,7 @@ class Statement:
     Attributes:
         label: the equation's label, ``eq-…``.
         title: what a reader would call it.
-        kind: one of :data:`EVIDENCE_KINDS`.
+        kind: one of :data:`gradlib.proof.evidence.EVIDENCE_KINDS`.
         detail: the evidence in words.
         latex: exactly what is displayed.
         statement: the same as plain text.
@@ -139,7 +65,19 @@ class Statement:
     kind = ""
     lhs = rhs = None
 
-    def __init__(self, label: str, latex_: str, statement: str, *, title="", kind="", detail="", assumptions=(), uses=(), extra=None):
+    def __init__(
+        self,
+        label: str,
+        latex_: str,
+        statement: str,
+        *,
+        title="",
+        kind="",
+        detail="",
+        assumptions=(),
+        uses=(),
+        extra=None,
+    ):
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", label):
             # Sphinx makes such a label, unchanged, the anchor equation-<label>.
             raise ValueError(f"a label is lower-case words joined by hyphens, such as eq-score, got {label!r}")
@@ -204,8 +142,10 @@ class Step:
         for rule in rules:
             if rule not in (EXCHANGE, NORMALISED) and not isinstance(rule, (Boundary, Substitution)):
                 if not isinstance(rule, Statement) or rule.lhs is None:
-                    raise ValueError(f"unknown rule {rule!r}: use 'exchange', 'normalised', Boundary, Substitution or an equation")
-                if isinstance(rule, Inequality):
+                    raise ValueError(
+                        f"unknown rule {rule!r}: use 'exchange', 'normalised', Boundary, Substitution or an equation"
+                    )
+                if rule.kind == INEQUALITY:
                     raise ValueError(f"{rule.label} is an inequality: it cannot replace one side by the other")
         return tuple(rules)
 
@@ -240,7 +180,7 @@ class Derivation(Statement):
         >>> from sympy.stats import Normal
         >>> mu = sp.Symbol("mu", real=True); sigma = sp.Symbol("sigma", positive=True)
         >>> X = Normal("X", mu, sigma)
-        >>> from gradlib.proof.statements import Derivation
+        >>> from gradlib.proof import Derivation
         >>> Derivation("eq-second-moment", gl.Expectation(X**2), (mu**2 + sigma**2, "Gaussian moments"))
         Derivation(eq-second-moment: proved symbolically)
         >>> Derivation("eq-wrong", gl.Expectation(X**2), (mu**2 + sigma, "a slip"))  # doctest: +ELLIPSIS
@@ -254,12 +194,13 @@ class Derivation(Statement):
         if not steps:
             raise ValueError(f"{label}: a derivation needs at least one step")
         self.steps = [s if isinstance(s, Step) else Step(*s) for s in steps]
-        self.sides = [_matrix(e) for e in (start, *(s.expression for s in self.steps))]
+        self.sides = [as_side(e) for e in (start, *(s.expression for s in self.steps))]
         self.lhs, self.rhs = self.sides[0], self.sides[-1]
         rules = [r for s in self.steps for r in s.rules]
-        numeric = Instances(self.sides, _as_rules(rules), instances, conditions)
+        numeric = Instances(self.sides, as_rules(rules), instances, conditions)
         self.evidence = [
-            _check(i, self.sides, s.rules, numeric, f"{label}, step {i + 1} ({s.reason})") for i, s in enumerate(self.steps)
+            check(i, self.sides, as_rules(s.rules), numeric, f"{label}, step {i + 1} ({s.reason})")
+            for i, s in enumerate(self.steps)
         ]
         statements = [r for r in rules if isinstance(r, Statement)]
         assumed = [*map(_label_of, given)]
@@ -272,8 +213,8 @@ class Derivation(Statement):
         kind = PROVED if all(e.kind == PROVED for e in self.evidence) else NUMERIC
         super().__init__(
             label,
-            self._aligned(),
-            f"{_text(self.lhs)} = {_text(self.rhs)}",
+            aligned(self.sides, [step.reason for step in self.steps]),
+            f"{sp.sstr(self.lhs)} = {sp.sstr(self.rhs)}",
             title=title,
             kind=kind,
             detail=self._detail(),
@@ -281,7 +222,12 @@ class Derivation(Statement):
             uses=[*uses, *(r for r in statements if r.kind != ASSUMPTION)],
             extra={
                 "steps": [
-                    {"expression": _text(s.expression), "reason": s.reason, "evidence": e.detail, "assumptions": [*e.assumptions, *s.assume]}
+                    {
+                        "expression": sp.sstr(s.expression),
+                        "reason": s.reason,
+                        "evidence": e.detail,
+                        "assumptions": [*e.assumptions, *s.assume],
+                    }
                     for s, e in zip(self.steps, self.evidence)
                 ]
             },
@@ -301,40 +247,20 @@ class Derivation(Statement):
             parts.append((f"{_steps(len(proved))} " if len(self.evidence) > 1 else "") + PROVED + under)
         if checked:
             detail = checked[0].detail
-            parts.append(f"{_steps(len(checked))} {detail.replace('agrees', 'agree', len(checked) > 1)}" if len(self.evidence) > 1 else detail)
+            parts.append(
+                f"{_steps(len(checked))} {detail.replace('agrees', 'agree', len(checked) > 1)}"
+                if len(self.evidence) > 1
+                else detail
+            )
         return "; ".join(parts)
-
-    def _aligned(self) -> str:
-        """One line for each step, with its reason beside it, or below it where that would be too wide."""
-        start, *others = map(latex, self.sides)
-        # A long left side would push every other line to the right.
-        lines = [rf"&{start}"] if len(start) > 90 else []
-        reasons = [_reason_latex(step.reason) for step in self.steps]
-        width = max(map(_width, others)) + (0 if lines else _width(start)) + max(map(_width, reasons))
-        for k, (side, reason) in enumerate(zip(others, reasons)):
-            left = "" if k or lines else start + " "
-            beside = f" && {reason}" if reason and width <= _COLUMN else ""
-            lines.append(rf"{left}&= {side}{beside}")
-            if reason and not beside:
-                lines.append(rf"&\qquad \text{{(}}{reason}\text{{)}}")
-        return "\\begin{aligned}\n" + " \\\\\n".join(lines) + "\n\\end{aligned}"
-
-
-_COLUMN = 58  # characters of a formula that fit beside its number in the page's column
-
-
-def _width(tex: str) -> int:
-    """About how many characters a formula takes when set; a fraction counts with both its parts."""
-    tex = re.sub(r"\\(left|right|limits|quad|qquad|displaystyle)(?![a-zA-Z])|\\[,!;: ]", "", tex)
-    tex = re.sub(r"\\(text|operatorname|mathbb|mathcal|mathbf|underset)(?![a-zA-Z])", "", tex)
-    return len(re.sub(r"[{}^_&\s]", "", re.sub(r"\\[a-zA-Z]+", "x", tex)))
 
 
 def _steps(n: int) -> str:
     return f"{n} step" if n == 1 else f"{n} steps"
 
 
-def _matrix(e):
+def as_side(e):
+    """A side of an equality: an expression, or a sequence of them as a column."""
     if isinstance(e, (list, tuple)):
         e = sp.Matrix(list(e))
     return sp.ImmutableMatrix(e) if isinstance(e, sp.MatrixBase) else sp.sympify(e)
@@ -353,18 +279,30 @@ class Definition(Statement):
     """
 
     def __init__(self, label, lhs, rhs, title="", uses=()):
-        self.lhs, self.rhs = _matrix(lhs), _matrix(rhs)
+        self.lhs, self.rhs = as_side(lhs), as_side(rhs)
         if getattr(self.lhs, "shape", ()) != getattr(self.rhs, "shape", ()):
             raise ValueError(f"{label}: the name and its meaning have different shapes")
         for name, meaning in zip(entries(self.lhs), entries(self.rhs), strict=True):
             # Anything else than a fresh name has a meaning already: to equate the two is a claim.
-            is_function = isinstance(name, AppliedUndef) and all(isinstance(a, sp.Symbol) for a in name.args) and len(set(name.args)) == len(name.args)
+            is_function = (
+                isinstance(name, AppliedUndef)
+                and all(isinstance(a, sp.Symbol) for a in name.args)
+                and len(set(name.args)) == len(name.args)
+            )
             if not (is_function or isinstance(name, sp.Symbol) and not isinstance(name, RandomSymbol)):
-                raise ValueError(f"{label}: {_text(name)} is no name (a symbol, or a function of distinct symbols); claim it in a Derivation or an Assumption")
+                raise ValueError(
+                    f"{label}: {sp.sstr(name)} is no name (a symbol, or a function of distinct symbols); "
+                    "claim it in a Derivation or an Assumption"
+                )
             if name in lower(meaning).free_symbols or is_function and lower(meaning).has(name.func):
-                raise ValueError(f"{label} defines {_text(name)} by itself")
+                raise ValueError(f"{label} defines {sp.sstr(name)} by itself")
         super().__init__(
-            label, rf"{latex(self.lhs)} := {latex(self.rhs)}", f"{_text(self.lhs)} := {_text(self.rhs)}", title=title, kind=DEFINITION, uses=uses
+            label,
+            rf"{latex(self.lhs)} := {latex(self.rhs)}",
+            f"{sp.sstr(self.lhs)} := {sp.sstr(self.rhs)}",
+            title=title,
+            kind=DEFINITION,
+            uses=uses,
         )
 
     @property
@@ -392,20 +330,22 @@ class Assumption(Statement):
         if isinstance(relation, str):
             shown, plain = relation, text or relation
         else:
-            shown, plain = latex(relation), _text(relation)
+            shown, plain = latex(relation), sp.sstr(relation)
             if isinstance(relation, sp.Eq):
                 self.lhs, self.rhs = relation.lhs, relation.rhs
-        super().__init__(label, shown, plain, title=title, kind=self._kind, uses=uses, extra={"text": text, **(extra or {})})
+        super().__init__(
+            label, shown, plain, title=title, kind=self._kind, uses=uses, extra={"text": text, **(extra or {})}
+        )
 
 
 class Cited(Assumption):
-    """A theorem that is quoted, not proved here.
+    r"""A theorem that is quoted, not proved here.
 
     Args:
         source: the key of its entry in the bibliography.
 
     Examples:
-        >>> Cited("eq-dct", r"\\\\lim_n \\\\int f_n = \\\\int \\\\lim_n f_n", "dominated convergence", source="folland1999")
+        >>> Cited("eq-dct", r"\lim \int f_n = \int \lim f_n", "dominated convergence", source="folland1999")
         Cited(eq-dct: cited theorem (folland1999))
     """
 
@@ -449,18 +389,20 @@ class Restatement(Statement):
         else:
             if of.lhs is None:
                 raise ValueError(f"{of.label} has no two sides to restate")
-            if isinstance(of, Inequality):
+            if of.kind == INEQUALITY:
                 raise ValueError(f"{of.label} is an inequality: show it by a reference")
             for ours, theirs in ((lhs, of.lhs), (rhs, of.rhs)):
-                if ours is not None and _matrix(ours) != theirs:
-                    raise FalseStep(f"{label} is no restatement of {of.label}: {_text(ours)} is not {_text(theirs)}")
+                if ours is not None and as_side(ours) != theirs:
+                    raise FalseStep(
+                        f"{label} is no restatement of {of.label}: {sp.sstr(ours)} is not {sp.sstr(theirs)}"
+                    )
             lhs, rhs = of.lhs, of.rhs
-        self.of, self.lhs, self.rhs = of, _matrix(lhs), _matrix(rhs)
+        self.of, self.lhs, self.rhs = of, as_side(lhs), as_side(rhs)
         sign = ":=" if isinstance(of, Definition) else "="
         super().__init__(
             label,
             rf"{latex(self.lhs)} {sign} {latex(self.rhs)}",
-            f"{_text(self.lhs)} {sign} {_text(self.rhs)}",
+            f"{sp.sstr(self.lhs)} {sign} {sp.sstr(self.rhs)}",
             title=title or ("" if isinstance(of, str) else of.title),
             kind=RESTATEMENT,
             detail=f"restatement of {_label_of(of)}",
@@ -473,88 +415,6 @@ class Restatement(Statement):
         if isinstance(self.of, str):
             raise ValueError(f"{self.label} restates {self.of} from elsewhere, unseen: it cannot be a rule")
         return self.of.rule
-
-
-class Inequality(Statement):
-    r"""A checked inequality, of numbers or (for symmetric matrices) in the Loewner order.
-
-    Args:
-        label, lhs, relation, rhs: ``relation`` is one of ``">=", ">", "<=", "<"``.
-        certificate: an expression that is non-negative at sight (a sum of squares, of
-            expectations of squares) and equals the larger side minus the smaller. Without
-            it SymPy has to decide the sign itself. Matrices: all principal minors.
-        by: rules for the identity (larger - smaller = certificate), as in :class:`Step`.
-
-    Raises:
-        FalseStep: if the certificate is not the difference, or its sign is not certain.
-
-    Examples:
-        >>> import sympy as sp
-        >>> a, b = sp.symbols("a b", real=True)
-        >>> Inequality("eq-am-gm", a**2 + b**2, ">=", 2*a*b, certificate=(a - b)**2)
-        Inequality(eq-am-gm: inequality: non-negative certificate (a - b)**2, identity proved symbolically)
-    """
-
-    SIGNS = {">=": r"\ge", ">": r">", "<=": r"\le", "<": r"<"}
-    LOEWNER = {">=": r"\succeq", ">": r"\succ", "<=": r"\preceq", "<": r"\prec"}
-
-    def __init__(self, label, lhs, relation, rhs, certificate=None, by=(), title="", given=(), uses=(), instances=None, conditions=()):
-        if relation not in self.SIGNS:
-            raise ValueError(f"{label}: relation is one of {', '.join(self.SIGNS)}, got {relation!r}")
-        self.lhs, self.rhs = _matrix(lhs), _matrix(rhs)
-        large, small = (self.lhs, self.rhs) if relation[0] == ">" else (self.rhs, self.lhs)
-        strict, assumed, signs, rules = len(relation) == 1, [], self.SIGNS, []
-        if isinstance(self.lhs, sp.MatrixBase):
-            signs, detail = self.LOEWNER, _positive_matrix(label, large - small, strict)
-        else:
-            detail = "the sign is decided by SymPy"
-            if certificate is not None:
-                certificate = sp.sympify(certificate)
-                step = Step(certificate, "certificate", by)
-                sides = [large - small, certificate]
-                numeric = Instances(sides, _as_rules(step.rules), instances, conditions)
-                found = _check(0, sides, step.rules, numeric, f"{label}, certificate")
-                detail = f"non-negative certificate {_text(certificate)}, identity {found.detail}"
-                assumed = found.assumptions
-                rules = [r for r in step.rules if isinstance(r, Statement)]
-            signed = large - small if certificate is None else certificate
-            if not _has_sign(signed, strict):
-                raise FalseStep(f"{label}: {_text(signed)} is not certainly {'positive' if strict else 'non-negative'}")
-        self.relation = relation
-        super().__init__(
-            label,
-            rf"{latex(self.lhs)} {signs[relation]} {latex(self.rhs)}",
-            f"{_text(self.lhs)} {relation} {_text(self.rhs)}",
-            title=title,
-            kind=INEQUALITY,
-            detail=f"{INEQUALITY}: {detail}",
-            assumptions=[*given, *assumed, *(r for r in rules if r.kind == ASSUMPTION)],
-            uses=[*uses, *(r for r in rules if r.kind != ASSUMPTION)],
-        )
-
-
-def _has_sign(e, strict: bool) -> bool:
-    """True only if the expression is certainly non-negative (positive, if strict)."""
-    for J in sorted(e.atoms(Expectation), key=lambda J: (-len(J.atoms(Expectation)), str(J))):
-        if e.has(J):
-            # The mean of something non-negative is non-negative; of anything else, real.
-            nonnegative = not J.is_vector and _has_sign(lower(J.integrand), False)
-            e = e.xreplace({J: sp.Dummy("E", **({"nonnegative": True} if nonnegative else {"real": True}))})
-    e = free_of_functions(lower(e))
-    test = (lambda z: z.is_positive) if strict else (lambda z: z.is_nonnegative)
-    return any(test(form(e)) is True for form in (lambda z: z, sp.factor, sp.simplify))
-
-
-def _positive_matrix(label: str, m, strict: bool) -> str:
-    if not m.is_square or (m - m.T).applyfunc(sp.simplify) != sp.zeros(*m.shape):
-        raise FalseStep(f"{label}: the difference is not symmetric, so it has no sign")
-    n = m.rows
-    sets = [range(k) for k in range(1, n + 1)] if strict else [c for k in range(1, n + 1) for c in itertools.combinations(range(n), k)]
-    for rows in sets:
-        minor = m.extract(list(rows), list(rows)).det()
-        if not _has_sign(minor, strict):
-            raise FalseStep(f"{label}: the principal minor of rows {[r + 1 for r in rows]}, {_text(sp.factor(minor))}, is not certainly {'positive' if strict else 'non-negative'}")
-    return f"all {len(sets)} {'leading ' if strict else ''}principal minors {'positive' if strict else 'non-negative'}"
 
 
 class Table(Statement):
@@ -581,7 +441,16 @@ class Table(Statement):
         self._lines = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         # The ledger compares each cell with the statement that it shows again.
         cells = {"cells": [{"restates": _target(c), "statement": c.statement} for c in statements]}
-        super().__init__(label, "", title or label, title=title, kind=RESTATEMENT, detail="each cell is compared with its derivation", uses=map(_target, statements), extra=cells)
+        super().__init__(
+            label,
+            "",
+            title or label,
+            title=title,
+            kind=RESTATEMENT,
+            detail="each cell is compared with its derivation",
+            uses=map(_target, statements),
+            extra=cells,
+        )
 
     @property
     def markdown(self) -> str:

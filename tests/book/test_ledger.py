@@ -6,9 +6,12 @@ import json
 import pytest
 import sympy as sp
 
-from _lib import ledger
-from gradlib.proof.statements import DEFINITION, MIME, PROVED, Assumption, Cited, Definition, Derivation, Restatement, Table
+from _lib import checked, ledger
+from _lib.displays import displayed
 from _lib.ledger import LedgerError
+from gradlib.proof import Assumption, Cited, Definition, Derivation, Restatement, Table
+from gradlib.proof.evidence import DEFINITION, PROVED
+from gradlib.proof.statements import MIME
 
 a, b, c = sp.symbols("a b c", real=True)
 DEF = Definition("eq-def-c", c, a + b, title="The sum")
@@ -22,7 +25,9 @@ def code(*outputs, source="show()"):
         "execution_count": 1,
         "metadata": {},
         "source": source,
-        "outputs": [{"output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": data} for data in outputs],
+        "outputs": [
+            {"output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": data} for data in outputs
+        ],
     }
 
 
@@ -35,7 +40,12 @@ def text(source):
 
 
 def notebook(*cells):
-    return {"cells": [text("# Title\n\nprose with $a = b$ inline"), *cells], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    return {
+        "cells": [text("# Title\n\nprose with $a = b$ inline"), *cells],
+        "metadata": {},
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
 
 
 def write(folder, **notebooks):
@@ -49,10 +59,18 @@ def write(folder, **notebooks):
 def test_honest_notebook_passes(tmp_path):
     cited = Cited("eq-dct", r"\lim \int = \int \lim", "dominated convergence", source="folland1999")
     table = Table("tab-summary", ["J", "gradient"], [["one", Restatement("eq-again", FIRST)]], title="Summary")
-    nb = notebook(shown(DEF), shown(FIRST), shown(SECOND), shown(cited), shown(Restatement("eq-again", FIRST)), shown(table))
+    nb = notebook(
+        shown(DEF), shown(FIRST), shown(SECOND), shown(cited), shown(Restatement("eq-again", FIRST)), shown(table)
+    )
     assert ledger.check_notebook(nb) == []
     ledger.check(write(tmp_path, one=nb))
-    assert [each.label for _, each in ledger.displayed(nb)] == ["eq-def-c", "eq-square", "eq-c-square", "eq-dct", "eq-again"]
+    assert [display.label for _, display in displayed(nb)] == [
+        "eq-def-c",
+        "eq-square",
+        "eq-c-square",
+        "eq-dct",
+        "eq-again",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +106,9 @@ def test_fakes_in_outputs(data, tmp_path):
         ledger.check(write(tmp_path, ch1=nb))
 
 
-@pytest.mark.parametrize("source", ["$$\n1 = 2\n$$ (eq-fake)", "$$1=2$$", "\\begin{align}\n1\n\\end{align}", "```{math}\n1\n```", "> $$1$$"])
+@pytest.mark.parametrize(
+    "source", ["$$\n1 = 2\n$$ (eq-fake)", "$$1=2$$", "\\begin{align}\n1\n\\end{align}", "```{math}\n1\n```", "> $$1$$"]
+)
 def test_fakes_in_markdown_cells(source, tmp_path):
     assert "cell 2" in ledger.check_notebook(notebook(text(source)))[0]
     page = tmp_path / "page.md"
@@ -98,7 +118,16 @@ def test_fakes_in_markdown_cells(source, tmp_path):
 
 @pytest.mark.parametrize(
     "source",
-    ["`$$ 1 = 2 $$`", "``a ` $$1$$``", "```python\nx = '$$1=2$$'\n```", "~~~\n\\[ 1 \\]\n~~~", "costs \\$\\$ 2", "$a$ and $b$", "\\begin{aligned}"],
+    [
+        "> ```python\n> $$1=2$$\n> ```",
+        "`$$ 1 = 2 $$`",
+        "``a ` $$1$$``",
+        "```python\nx = '$$1=2$$'\n```",
+        "~~~\n\\[ 1 \\]\n~~~",
+        "costs \\$\\$ 2",
+        "$a$ and $b$",
+        "\\begin{aligned}",
+    ],
 )
 def test_no_false_alarm(source, tmp_path):
     page = tmp_path / "page.md"
@@ -127,7 +156,9 @@ def test_forged_bundles(forge):
     assert ledger.check_notebook(notebook(cell))
 
 
-@pytest.mark.parametrize("source", [f'display({{"{MIME}": {{}}}}, raw=True)', "x._repr_mimebundle_ = f", "display(d, raw=True)"])
+@pytest.mark.parametrize(
+    "source", [f'display({{"{MIME}": {{}}}}, raw=True)', "x._repr_mimebundle_ = f", "display(d, raw=True)"]
+)
 def test_hand_made_bundles(source):
     assert "only a checked statement" in ledger.check_notebook(notebook(code(source=source)))[0]
 
@@ -156,11 +187,14 @@ def test_labels_must_fit(tmp_path):
         ([x, y], "circular reasoning: eq-x rests on eq-y rests on eq-x"),
         ([Restatement("eq-r", "eq-gone", a, b)], "unknown label eq-gone"),
         ([DEF, FIRST, Restatement("eq-r", "eq-square", (a + b) ** 2, a**2)], "no restatement of eq-square"),
-        ([DEF, FIRST, Table("tab-t", ["J"], [[Restatement("eq-r", "eq-square", (a + b) ** 2, a**2)]])], "no restatement of eq-square"),
+        (
+            [DEF, FIRST, Table("tab-t", ["J"], [[Restatement("eq-r", "eq-square", (a + b) ** 2, a**2)]])],
+            "no restatement of eq-square",
+        ),
     ):
         paths = write(tmp_path, one=notebook(*map(shown, statements)))
         with pytest.raises(LedgerError, match=words):
-            ledger.write_page(paths, tmp_path / "checked.md")
+            checked.write_page(paths, tmp_path / "checked.md")
         assert not (tmp_path / "checked.md").exists()
 
 
@@ -180,9 +214,13 @@ def test_page(tmp_path):
     hypothesis = Assumption("eq-a1", sp.Eq(a, 1), "a is one")
     given = Derivation("eq-given", a * b, (b, "A1", hypothesis))
     table = Table("tab-summary", ["J", "gradient"], [["one", Restatement("eq-again", FIRST)]], title="Summary")
-    paths = write(tmp_path, one=notebook(shown(DEF), shown(FIRST), shown(hypothesis)), two=notebook(shown(SECOND), shown(given), shown(table)))
+    paths = write(
+        tmp_path,
+        one=notebook(shown(DEF), shown(FIRST), shown(hypothesis)),
+        two=notebook(shown(SECOND), shown(given), shown(table)),
+    )
     out = tmp_path / "checked.md"
-    ledger.write_page(paths, out)
+    checked.write_page(paths, out)
     page = out.read_text()
     assert page.startswith("# What has been checked\n")
     assert "SymPy is a computer algebra system, not a proof kernel" in page
@@ -195,5 +233,5 @@ def test_page(tmp_path):
     assert 'href="one.html#equation-eq-square"' in svg and 'href="two.html#tab-summary"' in svg
     assert ledger.check_markdown(out) == []
     again = out.read_text()
-    ledger.write_page(paths, out)
+    checked.write_page(paths, out)
     assert out.read_text() == again

@@ -6,13 +6,26 @@ import numpy as np
 import pytest
 
 import gradlib as gl
-from _lib.mdp import MDP, gridworld, log_policy, returns, rewards_to_go, scatter, scores, softmax, softmax_law, weighted_scores
+from _lib.mdp import (
+    MDP,
+    gridworld,
+    log_policy,
+    returns,
+    rewards_to_go,
+    scatter,
+    scores,
+    softmax,
+    softmax_law,
+    weighted_scores,
+)
 
 
 def tiny(horizon=3, discount=0.9, seed=0):
     rng = np.random.default_rng(seed)
     P = rng.random((3, 2, 3))
-    return MDP(P / P.sum(axis=2, keepdims=True), rng.standard_normal((3, 2)), np.array([0.5, 0.3, 0.2]), horizon, discount)
+    return MDP(
+        P / P.sum(axis=2, keepdims=True), rng.standard_normal((3, 2)), np.array([0.5, 0.3, 0.2]), horizon, discount
+    )
 
 
 def by_enumeration(mdp, theta, alpha=0.0):
@@ -133,7 +146,9 @@ def test_no_policy_beats_the_soft_optimum():
     best = mdp.start @ V[0]
     assert all(mdp.value(np.random.default_rng(i).standard_normal((3, 2)) * 3, alpha) < best for i in range(50))
     one_step = tiny(horizon=1)  # here the optimum does not depend on time, and a softmax policy reaches it
-    assert one_step.value(one_step.rewards / alpha, alpha) == pytest.approx(one_step.start @ one_step.soft_optimum(alpha)[0][0])
+    assert one_step.value(one_step.rewards / alpha, alpha) == pytest.approx(
+        one_step.start @ one_step.soft_optimum(alpha)[0][0]
+    )
 
 
 def test_gridworld():

@@ -1,4 +1,4 @@
-"""Derivations: what must pass, with which evidence, and above all what must not."""
+"""Statements: what must pass, with which evidence, and above all what must not."""
 
 import functools
 import time
@@ -8,11 +8,22 @@ import sympy as sp
 from sympy.stats import Bernoulli, ContinuousRV, Exponential, FiniteRV, Gamma, Logistic, Normal, Poisson, Uniform
 
 import gradlib as gl
-from gradlib.core.notation import latex
-from gradlib.proof.lower import FalseStep
-from gradlib.proof.rules import Boundary, Substitution
-from gradlib.proof.statements import ASSUMPTION, CITED, DEFINITION, INEQUALITY, MIME, NUMERIC, PROVED, RESTATEMENT, Assumption, Cited, Definition, Derivation, Inequality, Restatement, Table
 from gradlib.core.variable import law
+from gradlib.core.notation import latex
+from gradlib.proof import (
+    Assumption,
+    Boundary,
+    Cited,
+    Definition,
+    Derivation,
+    FalseStep,
+    Inequality,
+    Restatement,
+    Substitution,
+    Table,
+)
+from gradlib.proof.evidence import ASSUMPTION, CITED, DEFINITION, INEQUALITY, NUMERIC, PROVED, RESTATEMENT
+from gradlib.proof.statements import MIME
 
 x, e, theta, mu, k, a, b = sp.symbols("x epsilon theta mu k a b", real=True)
 sigma, tau = sp.symbols("sigma tau", positive=True)
@@ -30,7 +41,7 @@ chain = functools.partial(Derivation, "eq-test")  # the label does not matter
 
 
 def kinds(derivation):
-    return [each.kind for each in derivation.evidence]
+    return [evidence.kind for evidence in derivation.evidence]
 
 
 # --- the derivations of the book --------------------------------------------------------
@@ -137,7 +148,8 @@ def test_product_rule():
     d = chain(
         D(J, theta),
         (
-            sp.Integral(F(x, theta) * D(p(x, theta), theta), (x, *R)) + sp.Integral(p(x, theta) * D(F(x, theta), theta), (x, *R)),
+            sp.Integral(F(x, theta) * D(p(x, theta), theta), (x, *R))
+            + sp.Integral(p(x, theta) * D(F(x, theta), theta), (x, *R)),
             "product rule",
             "exchange",
         ),
@@ -194,7 +206,12 @@ def test_finite_laws_are_enumerated():
     A = FiniteRV("A", {0: sp.exp(t1) / total, 1: sp.exp(t2) / total}, check=False)
     J = E(F(A))
     pi = sp.exp(t1) / total
-    assert kinds(chain(D(J, t1), (pi * (1 - pi) * (F(sp.S(0)) - F(sp.S(1))), "softmax"), (gl.score_function(J, t1), "score"))) == [PROVED] * 2
+    assert (
+        kinds(
+            chain(D(J, t1), (pi * (1 - pi) * (F(sp.S(0)) - F(sp.S(1))), "softmax"), (gl.score_function(J, t1), "score"))
+        )
+        == [PROVED] * 2
+    )
     with pytest.raises(FalseStep):
         chain(D(J, t1), (pi * (F(sp.S(0)) - F(sp.S(1))), "a missing factor"))
 
@@ -417,7 +434,9 @@ def test_a_definition_pairs_names_and_meanings():
             Definition("eq-d", [a, b], meaning)
 
 
-@pytest.mark.parametrize("name", [sp.pi, E(N), sp.sin(a), a + b, F(sp.S(2)), g(a, a), N, sp.Matrix([a, sp.pi])], ids=str)
+@pytest.mark.parametrize(
+    "name", [sp.pi, E(N), sp.sin(a), a + b, F(sp.S(2)), g(a, a), N, sp.Matrix([a, sp.pi])], ids=str
+)
 def test_only_names_can_be_defined(name):
     with pytest.raises(ValueError, match="no name"):
         Definition("eq-d", name, sp.Matrix([1, 2]) if isinstance(name, sp.MatrixBase) else 5)
@@ -466,14 +485,22 @@ def test_tables_link_their_cells():
 def test_printing():
     d = Derivation("eq-mean", E(N**2), (mu**2 + sigma**2, "Gaussian $\\mu$, 100% & more_"), title="Second moment")
     assert d.latex == (
-        "\\begin{aligned}\n" + latex(E(N**2)) + " &= " + latex(mu**2 + sigma**2)
-        + r" && \text{Gaussian } \mu \text{, 100\% \& more\_}" + "\n\\end{aligned}"
+        "\\begin{aligned}\n"
+        + latex(E(N**2))
+        + " &= "
+        + latex(mu**2 + sigma**2)
+        + r" && \text{Gaussian } \mu \text{, 100\% \& more\_}"
+        + "\n\\end{aligned}"
     )
     bundle = d._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/markdown", MIME}
     assert bundle["text/markdown"] == f"$$\n{d.latex}\n$$ (eq-mean)"
     data = bundle[MIME]
-    assert data["label"] == "eq-mean" and data["latex"] == d.latex and data["evidence"] == {"kind": PROVED, "detail": PROVED}
+    assert (
+        data["label"] == "eq-mean"
+        and data["latex"] == d.latex
+        and data["evidence"] == {"kind": PROVED, "detail": PROVED}
+    )
     assert data["statement"] == "E[X**2], X ~ Normal(mu, sigma) = mu**2 + sigma**2"
     assert "0x" not in bundle["text/plain"] and "_repr_latex_" not in dir(d)
 

@@ -7,10 +7,9 @@ import sympy as sp
 from sympy.stats import ContinuousRV, Normal, Poisson
 
 import gradlib as gl
-from gradlib.proof.lower import FalseStep
-from gradlib.proof.rules import Boundary, Substitution
-from gradlib.proof.statements import PROVED, Assumption, Definition, Derivation
 from gradlib.core.variable import law
+from gradlib.proof import Assumption, Boundary, Definition, Derivation, FalseStep, Substitution
+from gradlib.proof.evidence import PROVED
 from gradlib.proof.prover import Prover
 
 x, y, e, theta, mu, k, a, b, c = sp.symbols("x y epsilon theta mu k a b c", real=True)
@@ -29,7 +28,7 @@ chain = functools.partial(Derivation, "eq-test")  # the label does not matter
 
 
 def kinds(derivation):
-    return [each.kind for each in derivation.evidence]
+    return [evidence.kind for evidence in derivation.evidence]
 
 
 def symbolically(left, right, *rules, cross_checked=False):
@@ -48,8 +47,16 @@ def symbolically(left, right, *rules, cross_checked=False):
         (I(x**3 * sp.exp(-tau * x), (x, 0, sp.oo)), 6 / tau**4, ()),
         (I(x**2, (x, a, b)), (b**3 - a**3) / 3, ()),
         (E(sp.log(p(X, theta) ** 2)), 2 * E(sp.log(p(X, theta))), ()),
-        (D(I(F(x, theta), (x, 0, theta**2)), theta), 2 * theta * F(theta**2, theta) + I(D(F(x, theta), theta), (x, 0, theta**2)), ("exchange",)),
-        (sp.Subs(D(I(F(x * theta), (x, 0, 1)), theta), theta, 2), sp.Subs(D(I(F(y * theta), (y, 0, 1)), theta), theta, 2), ()),
+        (
+            D(I(F(x, theta), (x, 0, theta**2)), theta),
+            2 * theta * F(theta**2, theta) + I(D(F(x, theta), theta), (x, 0, theta**2)),
+            ("exchange",),
+        ),
+        (
+            sp.Subs(D(I(F(x * theta), (x, 0, 1)), theta), theta, 2),
+            sp.Subs(D(I(F(y * theta), (y, 0, 1)), theta), theta, 2),
+            (),
+        ),
     ],
     ids=str,
 )
@@ -94,16 +101,27 @@ def test_what_is_not_proved(left, right, rules):
 
 
 def test_a_substitution_says_what_it_assumes():
-    for g, assumed in ((mu + sigma * e, []), (mu + a * e, ["change of variables"]), (e**3 - e, ["change of variables"]), (e - sp.acot(e), ["change of variables"]), (sp.exp(e), ["change of variables"]), (h(e), ["change of variables"])):
+    for g, assumed in (
+        (mu + sigma * e, []),
+        (mu + a * e, ["change of variables"]),
+        (e**3 - e, ["change of variables"]),
+        (e - sp.acot(e), ["change of variables"]),
+        (sp.exp(e), ["change of variables"]),
+        (h(e), ["change of variables"]),
+    ):
         prover = Prover([Substitution((x, *R), g, (e, *R))], [])
         assert prover.equal(I(F(x), (x, *R)), I(F(g) * sp.diff(g, e), (e, *R))) and prover.assumed == assumed
     prover = Prover([Substitution((x, 0, sp.oo), sp.log(e), (e, 1, sp.oo))], [])  # smooth for e > 0 only
-    assert prover.equal(I(F(x), (x, 0, sp.oo)), I(F(sp.log(e)) / e, (e, 1, sp.oo))) and prover.assumed == ["change of variables"]
+    assert prover.equal(I(F(x), (x, 0, sp.oo)), I(F(sp.log(e)) / e, (e, 1, sp.oo))) and prover.assumed == [
+        "change of variables"
+    ]
 
 
 def test_a_substitution_leaves_dependent_ranges_alone():
     nested, half = I(F(x), (y, 0, x), (x, 0, 1)), sp.Rational(1, 2)
-    assert not symbolically(nested, 2 * I(F(2 * e), (y, 0, x), (e, 0, half)), Substitution((x, 0, 1), 2 * e, (e, 0, half)))
+    assert not symbolically(
+        nested, 2 * I(F(2 * e), (y, 0, x), (e, 0, half)), Substitution((x, 0, 1), 2 * e, (e, 0, half))
+    )
 
 
 def test_a_hypothesis_does_not_reach_under_equal_derivatives():

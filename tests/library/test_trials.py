@@ -8,10 +8,11 @@ import sympy as sp
 from sympy.stats import Cauchy, Exponential, Geometric, Normal
 
 import gradlib as gl
-from gradlib.proof.lower import FalseStep
-from gradlib.proof.statements import NUMERIC, PROVED, Assumption, Derivation
-from gradlib.proof.trials import Instances
+from gradlib.proof import Assumption, Derivation, FalseStep
+from gradlib.proof.evidence import NUMERIC, PROVED
 from gradlib.proof.lower import Undecided
+from gradlib.proof.quadrature import compiled
+from gradlib.proof.trials import Instances
 
 x, theta, mu, k, a, b = sp.symbols("x theta mu k a b", real=True)
 sigma = sp.Symbol("sigma", positive=True)
@@ -25,7 +26,7 @@ chain = functools.partial(Derivation, "eq-test")  # the label does not matter
 
 
 def kinds(derivation):
-    return [each.kind for each in derivation.evidence]
+    return [evidence.kind for evidence in derivation.evidence]
 
 
 def test_integrals_that_diverge_have_no_value():
@@ -48,7 +49,9 @@ def test_an_unrelated_hypothesis_does_not_switch_the_numbers_off():
     assert chain(E(N), (mu, "", unrelated)).evidence[0].instances == 3
 
 
-@pytest.mark.parametrize("tiny", [E(N) / 10**20, E(N) / 10**40, sp.erf(theta) ** 2 / 10**16, D(E(sp.exp(N)), mu) / 10**25], ids=str)
+@pytest.mark.parametrize(
+    "tiny", [E(N) / 10**20, E(N) / 10**40, sp.erf(theta) ** 2 / 10**16, D(E(sp.exp(N)), mu) / 10**25], ids=str
+)
 def test_tiny_is_not_zero(tiny):
     with pytest.raises(FalseStep, match="differ on random instance 1"):
         chain(tiny, (0, ""))
@@ -157,7 +160,10 @@ def test_what_has_no_reliable_number_is_undecided(expression):
         (sp.Integral(sp.Heaviside(x - 200) * sp.exp(-x + 200), (x, 0, sp.oo)), 1),
         (sp.Integral(sp.Heaviside(x**2 - 2), (x, -2, 3)), 5 - 2 * sp.sqrt(2)),
         (sp.Integral(x * k, (x, 0, k), (k, 0, 1)), sp.Rational(1, 8)),
-        (sp.Integral(sp.Abs(x - k) * sp.exp(-(x**2) - k**2), (x, *R), (k, *R)), sp.sqrt(2 * sp.pi)),  # the inner integral smooths its kink
+        (
+            sp.Integral(sp.Abs(x - k) * sp.exp(-(x**2) - k**2), (x, *R), (k, *R)),
+            sp.sqrt(2 * sp.pi),
+        ),  # the inner integral smooths its kink
         (sp.Sum(k, (k, 0, 3)), 6),
         (sp.Sum(sp.Rational(9, 10) ** k, (k, 0, sp.oo)), 10),
         (sp.Sum(sp.Rational(9, 10) ** k * (1 + (-1) ** k) / 2, (k, 0, sp.oo)), sp.Rational(100, 19)),
@@ -168,3 +174,17 @@ def test_what_has_no_reliable_number_is_undecided(expression):
 def test_quadrature(expression, value):
     with mpmath.workdps(25):
         assert abs(number(expression) - mpmath.mpf(sp.N(value, 25))) < (1e-13 if expression.has(D) else 1e-16)
+
+
+def test_one_compilation_serves_all_instances_of_a_shape():
+    """The numbers that were drawn are arguments of the compiled function, not part of it."""
+    integral = sp.Integral(F(x, theta) * sp.exp(-(x**2)), (x, *R))
+    trial = Instances([integral])
+    values = [trial.number(integral, 0)]
+    before = compiled.cache_info().misses
+    values += [trial.number(integral, seed) for seed in (1, 2)]
+    assert compiled.cache_info().misses == before and len({mpmath.nstr(value, 5) for value in values}) == 3
+    for seed, value in enumerate(values):
+        case = trial.at(seed)
+        spelled_out = integral.replace(F, case.functions[F]).subs(theta, sp.Rational(str(case.values[theta])))
+        assert mpmath.almosteq(number(spelled_out), value, 1e-18)
