@@ -4,7 +4,7 @@
     ```
 
 An address is added only if it is known: that of the published site, or else of the repository. The year is that of the
-commit which is built, unless the file names a day of release.
+commit which is built, unless the file names a day of release. (cffconvert was left: it needs jsonschema below 4, Jupyter one above.)
 """
 
 import re
@@ -13,8 +13,8 @@ import yaml
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from history import git, repository
-from notebooks import ROOT
+from _tools.notebooks import ROOT, git
+from _tools.publish.history import repository
 
 FILE = ROOT / "CITATION.cff"
 

