@@ -7,14 +7,16 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-import notebooks
+from _tools import notebooks
+from _tools.check import stored as checks
+from _tools.execute import KERNELSPEC, normalise
 
 STORED = notebooks.notebooks()
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_stored_notebook(path):
-    assert notebooks.problems(notebooks.read(path)) == []
+    assert checks.problems(notebooks.read(path)) == []
 
 
 def test_every_notebook_is_in_the_table_of_contents():
@@ -38,13 +40,13 @@ def stream(text, name="stdout"):
 
 def stored(*cells):
     """A notebook in normal form."""
-    return notebooks.normalise(new_notebook(cells=list(cells)))
+    return normalise(new_notebook(cells=list(cells)))
 
 
 def test_accepts_a_sound_notebook():
     sound = stored(new_markdown_cell("# Title"), cell("x = 2"), cell("print(x)", stream("2\n")),
                    cell("x", new_output("execute_result", {"text/plain": "2"}, execution_count=3)))
-    assert notebooks.problems(sound) == []
+    assert checks.problems(sound) == []
 
 
 def figure(svg):
@@ -86,22 +88,22 @@ ERROR = new_output("error", ename="ValueError", evalue="no", traceback=["ValueEr
 def test_rejects_a_cell(bad, why, tmp_path):
     path = tmp_path / "bad.ipynb"
     notebooks.write(path, stored(cell("x = 0"), bad))
-    said = notebooks.problems(notebooks.read(path))
+    said = checks.problems(notebooks.read(path))
     assert any(why in sentence and sentence.startswith("cell 2:") for sentence in said), said
 
 
 def test_accepts_a_described_figure():
     described = cell("style.show(figure)", FIGURE, **DESCRIBED)
-    assert notebooks.problems(stored(described)) == []
+    assert checks.problems(stored(described)) == []
 
 
 def test_accepts_a_map_between_sets():
     text = new_output("execute_result", {"text/markdown": r"$F:\mathbb{R}\to\mathbb{R}$, $F:\Theta$"})
-    assert notebooks.problems(stored(cell("F", text))) == []
+    assert checks.problems(stored(cell("F", text))) == []
 
 
 def test_accepts_an_announced_error():
-    assert notebooks.problems(stored(cell("raise ValueError('no')", ERROR, tags=["raises-exception"]))) == []
+    assert checks.problems(stored(cell("raise ValueError('no')", ERROR, tags=["raises-exception"]))) == []
 
 
 def spoil_counts(notebook):
@@ -137,9 +139,9 @@ def spoil_empty_cell(notebook):
                                    spoil_traceback, spoil_empty_cell], ids=lambda f: f.__name__)
 def test_rejects_what_is_not_normalised(spoil):
     notebook = stored(cell("x = 0"), cell("print(x)", stream("0\n")))
-    assert notebooks.problems(notebook) == []
+    assert checks.problems(notebook) == []
     spoil(notebook)
-    assert any("not normalised" in sentence for sentence in notebooks.problems(notebook))
+    assert any("not normalised" in sentence for sentence in checks.problems(notebook))
 
 
 def test_normalise():
@@ -149,11 +151,11 @@ def test_normalise():
         cell("x = 1", count=12, tags=["hide-input"], collapsed=True),
         cell("x = 1", stream("a"), stream("b"), stream("c", "stderr"), count=40, mystnb={"image": {"alt": "a line"}})])
     before = nbformat.writes(raw)
-    once = notebooks.normalise(raw)
+    once = normalise(raw)
     assert nbformat.writes(raw) == before
-    assert nbformat.writes(notebooks.normalise(once)) == nbformat.writes(once)
+    assert nbformat.writes(normalise(once)) == nbformat.writes(once)
     nbformat.validate(once)
-    assert once.metadata == {"kernelspec": notebooks.KERNELSPEC, "language_info": {"name": "python"},
+    assert once.metadata == {"kernelspec": KERNELSPEC, "language_info": {"name": "python"},
                              "myst": {"html_meta": {"description": "What the page says."}}}
     assert [c.source for c in once.cells] == ["# Title", "x = 1", "x = 1"]
     assert [c.execution_count for c in once.cells[1:]] == [1, 2]

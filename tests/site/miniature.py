@@ -5,7 +5,7 @@ import io
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
-from notebooks import BOOK
+from _tools.notebooks import BOOK
 
 
 def build(folder, files, extensions, **config):

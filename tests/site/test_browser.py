@@ -13,9 +13,9 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 from playwright.sync_api import Error
 
-import publishing
 from browsing import ENTRY, PAGES, SITE, SUBPATH, WIDTHS, missing, needed, unfold
-from notebooks import reading_order
+from _tools.notebooks import reading_order
+from _tools.publish import publishing
 
 needed()
 

@@ -4,8 +4,8 @@ import pytest
 from pybtex.database import parse_string
 from pybtex.scanner import PybtexSyntaxError
 
-import citation
 import miniature
+from _tools.publish import citation
 
 RECORD = citation.read()
 PEOPLE = {"title": "A Title: and more", "type": "software", "version": "2.0", "date-released": "2027-05-01", "doi": "10.1/x",
@@ -56,7 +56,7 @@ def test_sentence():
 
 
 def test_the_page(tmp_path):
-    out, said = miniature.build(tmp_path, {"index.md": "# Cite\n\n```{citation} text\n```\n\n```{citation} bibtex\n```\n"}, ["citation"],
+    out, said = miniature.build(tmp_path, {"index.md": "# Cite\n\n```{citation} text\n```\n\n```{citation} bibtex\n```\n"}, ["_tools.publish.citation"],
                                 html_baseurl="https://example.org/book/")
     page = (out / "index.html").read_text("utf8")
     assert said == "" and f"<em>{RECORD['title']}</em>" in page

@@ -7,9 +7,9 @@ import time
 import jinja2
 import pytest
 
-import history
-import notebooks
-from history import Change, last_change
+from _tools import notebooks
+from _tools.publish import history
+from _tools.publish.history import Change, last_change
 
 DATES = {"first": "2026-01-05T12:00:00+00:00", "second": "2026-03-01T23:30:00-05:00"}
 

@@ -4,10 +4,9 @@ import pytest
 from docutils import nodes
 from docutils.utils import new_document
 
-import linking
 import miniature
-import notebooks
-import typesetting
+from _tools import notebooks
+from _tools.publish import linking, typesetting
 
 TABLE = r"""# Notation
 
@@ -28,7 +27,7 @@ def test_name_of_a_symbol(tex, name):
 
 def build(folder, text, table=TABLE):
     return miniature.build(folder, {"index.md": f"# Page\n\n{text}\n\n```{{toctree}}\nbook/notation\n```\n", "book/notation.md": table},
-                           ["linking"], nitpicky=True, templates_path=[])
+                           ["_tools.publish.linking"], nitpicky=True, templates_path=[])
 
 
 def test_a_symbol_leads_to_its_row(tmp_path):
@@ -83,7 +82,7 @@ Do.
 
 
 def test_theorems_proofs_and_exercises_have_permalinks(tmp_path):
-    out, said = miniature.build(tmp_path, {"index.md": BOXES}, ["sphinx_proof", "sphinx_exercise", "linking"], numfig=True, templates_path=[])
+    out, said = miniature.build(tmp_path, {"index.md": BOXES}, ["sphinx_proof", "sphinx_exercise", "_tools.publish.linking"], numfig=True, templates_path=[])
     page = (out / "index.html").read_text("utf8")
     assert said == ""
     for place in "thm-a", "proof-thm-a", "ex-a":

@@ -1,18 +1,11 @@
-"""Say what is wrong with the stored notebooks: all that would make the build or nbval pass over a cell in silence.
+"""What is wrong with a stored notebook: all that would make the build or nbval pass over a cell in silence."""
 
-    python -m _tools.check.stored [NOTEBOOK ...]   all notebooks of the book by default
-"""
-
-import argparse
 import ast
 import re
-import sys
-from pathlib import Path
 
 import nbformat
 
 from _tools.execute import normalise
-from _tools.notebooks import notebooks, read
 from _tools.publish.themes import colours
 
 # Tags that change how a cell is shown, and the one that announces an error. Any other tag could make the build or
@@ -85,16 +78,3 @@ def problems(notebook):
     if nbformat.writes(notebook) != nbformat.writes(normalise(notebook)):
         found.append("not normalised; `make execute` does it")
     return found
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("paths", nargs="*", type=Path, metavar="notebook", help="all notebooks of the book by default")
-    paths = [path.resolve() for path in parser.parse_args().paths] or notebooks()
-    found = [f"{path.name}: {sentence}" for path in paths for sentence in problems(read(path))]
-    print("\n".join(found) or f"{len(paths)} notebooks are normalised and executed")
-    sys.exit(bool(found))
-
-
-if __name__ == "__main__":
-    main()
