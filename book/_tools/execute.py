@@ -69,6 +69,11 @@ async def execute_one(path, timeout=CELL_TIMEOUT):
     return normalise(notebook)
 
 
+def longest_first(paths):
+    """Notebooks with the most code cells first: as these take longest, no processor waits for the other at the end."""
+    return sorted(paths, key=lambda path: -sum(cell.cell_type == "code" for cell in read(path).cells))
+
+
 async def execute_all(paths, done, workers, timeout):
     """Execute `paths`, at most `workers` at a time; call `done(path, notebook)` on each as it ends."""
     free, failures, began = asyncio.Semaphore(workers), [], time.perf_counter()
@@ -85,7 +90,7 @@ async def execute_all(paths, done, workers, timeout):
                 outcome = "FAILED"
             print(f"  {path.stem:<20} {outcome:<7} {time.perf_counter() - start:6.1f} s", flush=True)
 
-    await asyncio.gather(*map(run, paths))
+    await asyncio.gather(*map(run, longest_first(paths)))
     print(f"  {len(paths)} notebooks in {time.perf_counter() - began:.1f} s", flush=True)
     if failures:
         raise NotebookError("\n\n".join(failures))
