@@ -104,7 +104,7 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@$(PIP) -r $(VENV)/uv.txt && $(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.txt || { \
 	    echo "  uv cannot fetch them; pip does, in a minute or more"; $(PIP) -r requirements.txt; }
 	@$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
-	@$(PY) -m compileall -q -q -j 0 $(VENV)/lib || true  # some packages carry templates that are no Python
+	@$(PY) -m compileall -q -q -j 0 -x "/tests?/" $(VENV)/lib || true  # some carry templates that are no Python
 	@touch $@
 	@echo "  took $$(($$(date +%s) - $$(cat $(VENV)/began))) s"
 PIP := $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off --quiet --require-hashes

@@ -49,6 +49,8 @@ def plain(tmp_path_factory):
     copy(folder)
     if (notebooks.ROOT / "node_modules").exists():  # else the build fetches it, as it does for everybody
         (folder / "node_modules").symlink_to(notebooks.ROOT / "node_modules")
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "licence.md").write_text("# A page of some package, where people keep their environment\n")
     before = files(folder)
     run = subprocess.run([BIN / "jupyter-book", "build", "."], cwd=folder, env=clean(), capture_output=True, text=True)
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
@@ -71,6 +73,7 @@ def test_the_plain_build_is_the_whole_book(plain):
     assert [file for file in linked if not (site / file).exists()] == []
     assert len(list((site / "_static" / "katex" / "fonts").glob("*.woff2"))) > 10
     assert list(site.glob(f"_downloads/*/{bundle.NAME}.zip"))
+    assert not (site / ".venv").exists()
 
 
 def test_the_plain_build_shows_the_stored_statements(plain):
