@@ -64,7 +64,7 @@ execute: $(INSTALLED)  ## re-execute all notebooks in place and normalise them (
 	@$(TOOL).execute $(NOTEBOOKS)
 NOTEBOOKS ?=
 
-# The peers live in an environment of their own, which looks up all else in this one; nothing but `make bench` needs them.
+# The peers live in an environment of their own, which looks up all else in this one; only `make bench` needs them.
 bench: $(INSTALLED)  ## compare with PyTorch and JAX (about 15 minutes; BENCH=--quick for a test of the harness)
 	@[ -f _build/bench/.installed ] || { echo "Installing the peers (once)"; \
 	    $(PY) -m venv _build/bench; \
@@ -87,11 +87,12 @@ UPGRADE ?= --upgrade
 
 clean:  ## remove everything that was built or installed
 	rm -rf $(VENV) _build node_modules audit/node_modules gradlib.egg-info .pytest_cache .hypothesis
+	rm -f book/checked.md book/gradients-of-expectations.zip
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The environment. pip fetches uv, uv the rest: it is many times faster than pip, and checks the same hashes. It does not read
-# pip's configuration; where that makes it fail, pip goes on. All modules are compiled at the end, on all processors, which is
-# faster than one by one and makes them load fast even where Python may not write byte code.
+# The environment. pip fetches uv, uv the rest: it is many times faster, and checks the same hashes. It does not read
+# pip's configuration; where that makes it fail, pip goes on. All modules are compiled at the end, on all
+# processors, which is faster than one by one and makes them load fast even where Python may not write byte code.
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "Python 3.11 or newer is needed ($(PYTHON) is not); name one, as in: make book PYTHON=python3.12" >&2; \
@@ -101,7 +102,8 @@ $(INSTALLED): requirements.txt pyproject.toml
 	@echo "Setting up $(VENV) (once): $$(grep -c '^[a-z].*==' requirements.txt) packages at most"
 	@$(PYTHON) -m venv $(VENV) && date +%s > $(VENV)/began
 	@awk '/^[a-z]/{ wanted = /^uv==/ } wanted' requirements.txt > $(VENV)/uv.txt
-	@$(PIP) -r $(VENV)/uv.txt && $(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.txt || { \
+	@$(PIP) -r $(VENV)/uv.txt && \
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.txt || { \
 	    echo "  uv cannot fetch them; pip does, in a minute or more"; $(PIP) -r requirements.txt; }
 	@$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
 	@$(PY) -m compileall -q -q -j 0 -x "/tests?/" $(VENV)/lib || true  # some carry templates that are no Python

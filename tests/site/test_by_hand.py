@@ -1,6 +1,6 @@
-"""A Jupyter Book like any other: what a person types who knows Jupyter Book, nbval and JupyterLab, and not this Makefile.
+"""A Jupyter Book like any other: what a person types who knows Jupyter Book, nbval and JupyterLab, not this Makefile.
 
-Nothing here sets PYTHONPATH. The build reads a fresh copy of what git tracks, so that nothing helps it that `make` left behind.
+Nothing here sets PYTHONPATH. The build reads a fresh copy of what git tracks, so that nothing helps it that `make` left.
 """
 
 import asyncio
@@ -27,7 +27,8 @@ WRITTEN = {"book/checked.md", f"book/{bundle.NAME}.zip"}  # by the build, beside
 
 def clean():
     """The environment of a person who has not called make."""
-    return {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "SITE_ADDRESS"} and "PYTEST" not in name}
+    return {name: value for name, value in os.environ.items()
+            if name not in {"PYTHONPATH", "SITE_ADDRESS"} and "PYTEST" not in name}
 
 
 def copy(folder, *wanted):
@@ -39,7 +40,8 @@ def copy(folder, *wanted):
 
 
 def files(folder):
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,8 @@ def test_the_plain_build_has_nothing_to_complain_of_and_says_what_it_shows(plain
 
 def test_the_plain_build_is_the_whole_book(plain):
     site = plain[0] / "_build" / "html"
-    assert [page for page in [*notebooks.reading_order(), "genindex", "search", "404"] if not (site / f"{page}.html").exists()] == []
+    pages = [*notebooks.reading_order(), "genindex", "search", "404"]
+    assert [page for page in pages if not (site / f"{page}.html").exists()] == []
     page = (site / "book" / "motivation.html").read_text("utf8")
     assert 'class="katex-html"' in page and 'class="only-dark"' in page and 'id="equation-eq-' in page
     linked = re.findall(r'(?:href|src)="\.\./(_static/[^"?#]+)', page + (site / "book" / "lab.html").read_text("utf8"))
@@ -87,13 +90,14 @@ def test_the_plain_build_shows_the_stored_statements(plain):
 
 @pytest.mark.parametrize("said, outcome", [("TRUTH", 0), ("another", 1)])
 def test_nbval_by_hand(tmp_path, said, outcome):
-    """`pytest --nbval book/` compares as `make test` does: it replaces elapsed times, and the notebook finds the book's own code."""
+    """`pytest --nbval book/` compares as `make test` does: elapsed times are replaced, the book's own code is found."""
     copy(tmp_path, "pyproject.toml", "tests/book/nbval_sanitize.cfg", "book/_lib/__init__.py", "book/_lib/style.py")
-    cell = new_code_cell("from _lib import style\nprint('TRUTH' if style.TRUTH else None, '12 ms (measured)')", execution_count=1,
-                         outputs=[new_output("stream", text=f"{said} 34 ms (measured)\n")])
+    source = "from _lib import style\nprint('TRUTH' if style.TRUTH else None, '12 ms (measured)')"
+    cell = new_code_cell(source, execution_count=1, outputs=[new_output("stream", text=f"{said} 34 ms (measured)\n")])
     notebooks.write(tmp_path / "book" / "small.ipynb", notebook := normalise(new_notebook(cells=[cell])))
     assert stored.problems(notebook) == []
-    run = subprocess.run([BIN / "pytest", "--nbval", "book/"], cwd=tmp_path, env=clean(), capture_output=True, text=True)
+    command = [BIN / "pytest", "--nbval", "book/"]
+    run = subprocess.run(command, cwd=tmp_path, env=clean(), capture_output=True, text=True)
     assert run.returncode == outcome and "small.ipynb" in run.stdout, run.stdout + run.stderr
 
 

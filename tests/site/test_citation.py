@@ -56,7 +56,8 @@ def test_sentence():
 
 
 def test_the_page(tmp_path):
-    out, said = miniature.build(tmp_path, {"index.md": "# Cite\n\n```{citation} text\n```\n\n```{citation} bibtex\n```\n"}, ["_tools.publish.citation"],
+    page = "# Cite\n\n```{citation} text\n```\n\n```{citation} bibtex\n```\n"
+    out, said = miniature.build(tmp_path, {"index.md": page}, ["_tools.publish.citation"],
                                 html_baseurl="https://example.org/book/")
     page = (out / "index.html").read_text("utf8")
     assert said == "" and f"<em>{RECORD['title']}</em>" in page

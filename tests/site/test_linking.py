@@ -82,7 +82,8 @@ Do.
 
 
 def test_theorems_proofs_and_exercises_have_permalinks(tmp_path):
-    out, said = miniature.build(tmp_path, {"index.md": BOXES}, ["sphinx_proof", "sphinx_exercise", "_tools.publish.linking"], numfig=True, templates_path=[])
+    extensions = ["sphinx_proof", "sphinx_exercise", "_tools.publish.linking"]
+    out, said = miniature.build(tmp_path, {"index.md": BOXES}, extensions, numfig=True, templates_path=[])
     page = (out / "index.html").read_text("utf8")
     assert said == ""
     for place in "thm-a", "proof-thm-a", "ex-a":

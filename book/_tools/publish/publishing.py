@@ -1,13 +1,13 @@
 """What search engines, previews and hosts ask of a page: a description, its address, a site map, a page for errors.
 
-Every page gets a description. All else needs the public address of the site (`addresses.py`); without one nothing is said.
-Packages for these tasks were weighed and left:
+Every page gets a description. All else needs the public address of the site (`addresses.py`); without one nothing is
+said. Packages for these tasks were weighed and left:
 
-- sphinxext-opengraph puts raw TeX into descriptions, and Sphinx's logo onto its cards; beyond both it is the dozen tags below;
-- sphinx-sitemap starts a process for its list, and has dates only by an extension that reads git where Sphinx reads (`history.py`):
-  ours is the ten lines of `site_map`;
-- sphinx-notfound-page has a fixed prefix and replaces Sphinx's functions for it: ours are the four lines of `rooted`, and
-  without an address a script finds the root.
+- sphinxext-opengraph puts raw TeX into descriptions, and Sphinx's logo onto cards; what remains is the tags below;
+- sphinx-sitemap starts a process for its list, and takes dates from sphinx-last-updated-by-git (see `history.py`):
+  `site_map` is six lines;
+- sphinx-notfound-page has a fixed prefix, and replaces functions of Sphinx for it: `rooted` is four lines, and without
+  an address a script finds the root.
 """
 
 import re
@@ -40,7 +40,7 @@ def shortened(text, length=LENGTH):
 
 
 def description(doctree):
-    """A page's own description (`html_meta` in its metadata), or the beginning of its first paragraph without mathematics."""
+    """A page's own description (`html_meta` in its metadata), or the beginning of its first paragraph of words."""
     for meta in doctree.findall(nodes.meta):
         if meta.get("name") == "description":
             return meta["content"]
@@ -53,8 +53,10 @@ def description(doctree):
 
 
 def tags(**properties):
-    return "\n".join(f'<meta {"name" if name in ("description", "robots") or name.startswith("twitter") else "property"}='
-                     f'"{name}" content="{escape(value)}" />' for name, value in properties.items() if value)
+    def kind(name):
+        return "name" if name in ("description", "robots") or name.startswith("twitter") else "property"
+    said = {name: escape(value) for name, value in properties.items() if value}
+    return "\n".join(f'<meta {kind(name)}="{name}" content="{value}" />' for name, value in said.items())
 
 
 def add_tags(app, page, template, context, doctree):

@@ -21,7 +21,8 @@ from _tools.publish.assets import NODE
 PATIENCE = 60.0  # seconds
 # Symbols that KaTeX knows in mathematics only, for the reasons of a derivation's steps, which are text.
 SYMBOLS = {"∇": r"\nabla", "∫": r"\int", "∑": r"\sum", "∂": r"\partial", "∞": r"\infty", "≤": r"\le", "≥": r"\ge",
-           "α": r"\alpha", "ε": r"\varepsilon", "θ": r"\theta", "λ": r"\lambda", "μ": r"\mu", "π": r"\pi", "σ": r"\sigma"}
+           "α": r"\alpha", "ε": r"\varepsilon", "θ": r"\theta",
+           "λ": r"\lambda", "μ": r"\mu", "π": r"\pi", "σ": r"\sigma"}
 MACROS = {symbol: rf"\TextOrMath{{${command}$}}{{{command}}}" for symbol, command in SYMBOLS.items()}
 
 
@@ -59,9 +60,10 @@ class Unbroken(SphinxPostTransform):
             opening, closing = re.search(r"[(\[“]*$", before)[0], re.match(r"[.,;:!?)\]”’]*", after)[0]
             if opening or closing:
                 kept = [nodes.Text(before[: len(before) - len(opening)])] if opening else [before] if before else []
-                kept.append(nodes.inline("", "", nodes.Text(opening), formula.deepcopy(), nodes.Text(closing), classes=["unbroken"]))
+                kept.append(nodes.inline("", "", nodes.Text(opening), formula.deepcopy(), nodes.Text(closing),
+                                         classes=["unbroken"]))
                 kept += [nodes.Text(after[len(closing):])] if closing else [after] if after else []
-                formula.parent[i - bool(before): i + 1 + bool(after)] = [each for each in kept if each]
+                formula.parent[i - bool(before): i + 1 + bool(after)] = [piece for piece in kept if piece]
 
 
 def bad_mathematics(html):
@@ -76,7 +78,8 @@ def refuse_bad_mathematics(app, exception):
         site = Path(app.outdir)
         for page in sorted(site.rglob("*.html")):
             for reason in bad_mathematics(page.read_text("utf8")):
-                logging.getLogger(__name__).warning("KaTeX could not typeset %s", reason, location=page.relative_to(site).with_suffix("").as_posix())
+                logging.getLogger(__name__).warning("KaTeX could not typeset %s", reason,
+                                                    location=page.relative_to(site).with_suffix("").as_posix())
 
 
 def setup(app):
