@@ -175,14 +175,15 @@ def test_ids_survive_an_insertion():
 def test_nbval_compares_what_a_figure_is_called_and_not_its_coordinates(tmp_path):
     """The same plugin, options and patterns as in `make test`, on a figure whose last digits moved."""
     def passes(stored_name):
-        draw = ("class Picture:\n    def _repr_svg_(self): return '<svg fill=\"none\">\\n<path d=\"M 1.22 0\"/>\\n</svg>'\n"
+        draw = ("class Picture:\n"
+                "    def _repr_svg_(self): return '<svg fill=\"none\">\\n<path d=\"M 1.22 0\"/>\\n</svg>'\n"
                 "    def __repr__(self): return 'a line'\nPicture()")
         data = {"image/svg+xml": '<svg fill="none">\n<path d="M 1.23 0"/>\n</svg>', "text/plain": stored_name}
         path = tmp_path / "drawn.ipynb"
         notebooks.write(path, stored(cell(draw, new_output("execute_result", data, execution_count=1))))
         patterns = notebooks.ROOT / "tests" / "book" / "nbval_sanitize.cfg"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--nbval", "--nbval-current-env",
-                   "--nbval-sanitize-with", patterns, path]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--nbval",
+                   "--nbval-current-env", "--nbval-sanitize-with", patterns, path]
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode in {0, 1}, run.stdout + run.stderr
         return run.returncode == 0

@@ -145,7 +145,8 @@ def typeset():
 
 
 @pytest.mark.parametrize("tex", [
-    r"\mathbb{E}_{x \sim \mathcal{N}\left(\mu,\sigma^2\right)}[F]", r"\operatorname{Var} \underset{n \to \infty}{\to} 0",
+    r"\mathbb{E}_{x \sim \mathcal{N}\left(\mu,\sigma^2\right)}[F]",
+    r"\operatorname{Var} \underset{n \to \infty}{\to} 0",
     r"\begin{aligned} a &= b && \text{exchange of ∇ and ∫, at θ} \\ &= c \end{aligned}", "∇ F = 2 ∫ x",
 ])
 def test_good_mathematics_passes(typeset, tex):
@@ -154,7 +155,9 @@ def test_good_mathematics_passes(typeset, tex):
     assert typesetting.bad_mathematics(html) == []
 
 
-@pytest.mark.parametrize("tex, named", [(r"\frac{1}{", "Unexpected end of input"), ("a & b", "'&'"), (r"\nosuch + 1", r"\nosuch + 1")])
+@pytest.mark.parametrize("tex, named", [
+    (r"\frac{1}{", "Unexpected end of input"), ("a & b", "'&'"), (r"\nosuch + 1", r"\nosuch + 1"),
+])
 def test_bad_mathematics_is_refused_and_named(typeset, tex, named):
     (found,) = typesetting.bad_mathematics(f"<p>{typeset('a + b')} and {typeset(tex)} and {typeset('c')}</p>")
     assert named in found
@@ -169,14 +172,16 @@ def test_a_page_with_bad_mathematics_is_complained_of(tmp_path, typeset, tex, co
 
 
 @pytest.mark.parametrize("before, after, now", [
-    ("let (", ") be", "let |(F)| be"), ("let ", ", and", "let |F,| and"), ("", ".", "|F.|"), ("let ", " be", "let F be"), ("", "", "F"),
+    ("let (", ") be", "let |(F)| be"), ("let ", ", and", "let |F,| and"), ("", ".", "|F.|"),
+    ("let ", " be", "let F be"), ("", "", "F"),
 ])
 def test_a_formula_stays_with_its_punctuation(before, after, now):
     paragraph = nodes.paragraph("", "", *filter(None, [nodes.Text(before), nodes.math("F", "F"), nodes.Text(after)]))
     document = new_document("page")
     document += paragraph
     typesetting.Unbroken(document).run()
-    assert "".join(f"|{each.astext()}|" if isinstance(each, nodes.inline) else each.astext() for each in paragraph) == now
+    kept = [f"|{node.astext()}|" if isinstance(node, nodes.inline) else node.astext() for node in paragraph]
+    assert "".join(kept) == now
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_a_package_that_is_not_locked_is_noticed():
 
 def test_readers_get_what_the_notebooks_import_and_no_builder():
     text, _ = bundle.requirements((notebooks.ROOT / "requirements.txt").read_text("utf8"),
-                                  {bundle.normal(each) for each in ("SymPy", "jupyterlab", "dask", "gymnasium", "matplotlib")})
+                                  {"sympy", "jupyterlab", "dask", "gymnasium", "matplotlib"})
     names = set(re.findall(r"^([\w.-]+)==", text, re.M))
     assert {"sympy", "mpmath", "jupyterlab", "jupyter-server", "numpy"} <= names
     assert not {"jupyter-book", "sphinx", "pytest", "playwright"} & names
@@ -78,8 +78,8 @@ def test_it_is_complete(archive):
     _, folder = archive
     assert {path.name for path in notebooks.notebooks()} == {path.name for path in folder.glob("*.ipynb")}
     for code in notebooks.ROOT / "gradlib", notebooks.BOOK / "_lib":
-        packed = [path for path in (folder / code.name).rglob("*") if path.is_file()]
-        assert {path.relative_to(code) for path in code.rglob("*.py")} == {path.relative_to(folder / code.name) for path in packed}
+        packed = {path.relative_to(folder / code.name) for path in (folder / code.name).rglob("*") if path.is_file()}
+        assert {path.relative_to(code) for path in code.rglob("*.py")} == packed
     assert (folder / "data" / "README.md").exists() and list((folder / "data").glob("*.csv"))
 
 
@@ -104,7 +104,7 @@ def said(cell):
 
 
 def run(path):
-    """Execute a notebook where it lies: which gradlib and _lib it imported, and whether its outputs are the stored ones."""
+    """Execute a notebook where it lies: which gradlib and _lib it imported, and whether it said what is stored."""
     notebook = notebooks.read(path)
     stored = [said(cell) for cell in notebook.cells]
     notebook.cells.append(new_code_cell("import gradlib, _lib; print(gradlib.__file__, _lib.__file__)"))

@@ -1,6 +1,6 @@
 """A Jupyter Book like any other: what a person types who knows Jupyter Book, nbval and JupyterLab, not this Makefile.
 
-Nothing here sets PYTHONPATH. The build reads a fresh copy of what git tracks, so that nothing helps it that `make` left.
+Nothing here sets PYTHONPATH. The build reads a fresh copy of what git tracks, so that nothing helps that `make` left.
 """
 
 import asyncio

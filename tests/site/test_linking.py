@@ -18,7 +18,8 @@ TABLE = r"""# Notation
 
 
 @pytest.mark.parametrize("tex, name", [
-    (r"p_\theta(x)", "sym-p-theta-x"), (r"\mathbb{E}_{x\sim p}[F(x)]", "sym-e-x-sim-p-f-x"), (r"F''(x)", "sym-fprimeprime-x"),
+    (r"p_\theta(x)", "sym-p-theta-x"), (r"\mathbb{E}_{x\sim p}[F(x)]", "sym-e-x-sim-p-f-x"),
+    (r"F''(x)", "sym-fprimeprime-x"),
     (r"\varphi(x)", "sym-varphi-x"), (r"\Phi(x)", "sym-phi-x"), (r"\pi_\theta(a\mid s)", "sym-pi-theta-a-mid-s"),
 ])
 def test_name_of_a_symbol(tex, name):
@@ -26,7 +27,8 @@ def test_name_of_a_symbol(tex, name):
 
 
 def build(folder, text, table=TABLE):
-    return miniature.build(folder, {"index.md": f"# Page\n\n{text}\n\n```{{toctree}}\nbook/notation\n```\n", "book/notation.md": table},
+    page = f"# Page\n\n{text}\n\n```{{toctree}}\nbook/notation\n```\n"
+    return miniature.build(folder, {"index.md": page, "book/notation.md": table},
                            ["_tools.publish.linking"], nitpicky=True, templates_path=[])
 
 
@@ -58,7 +60,7 @@ def test_a_linked_symbol_stays_with_its_punctuation():
     document = new_document("page")
     document += paragraph
     typesetting.Unbroken(document).run()
-    assert [each.astext() for each in paragraph] == ["let ", "(F),", " and"]
+    assert [node.astext() for node in paragraph] == ["let ", "(F),", " and"]
 
 
 BOXES = """# Page

@@ -341,8 +341,8 @@ def main():
         sys.exit(f"\nThe PDF has not been made.\n\n{error}")
     with pikepdf.open(PDF) as opened:
         pages = len(opened.pages)
-    print(f"\nThe PDF is ready: {pages} pages, {PDF.stat().st_size / 1e6:.1f} MB; {len(scales)} wide formulas and tables are "
-          f"set smaller, the smallest at {min(scales, default=1):.0%}. Open\n  {PDF}")
+    print(f"\nThe PDF is ready: {pages} pages, {PDF.stat().st_size / 1e6:.1f} MB; {len(scales)} wide formulas and "
+          f"tables are set smaller, the smallest at {min(scales, default=1):.0%}. Open\n  {PDF}")
 
 
 if __name__ == "__main__":
