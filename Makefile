@@ -31,12 +31,13 @@ book: $(INSTALLED)  ## execute every notebook and build the HTML; prints the pag
 	@$(TOOL).build
 
 test: $(INSTALLED)  ## unit tests, doctests, built pages in a browser, every notebook compared with a fresh run
-	@failed=; \
+	@failed=; notebooks=$$($(TOOL).execute --list); \
 	stage() { echo; echo "$$1"; began=$$SECONDS; $(PY) -m pytest -n 2 --durations 10 "$${@:2}" || failed="$$failed$$1; "; \
 	    echo "  took $$((SECONDS - began)) s"; }; \
 	stage "1/3  The library: unit tests and doctests" --dist worksteal tests/library gradlib; \
 	stage "2/3  The book and its built pages" tests/book tests/site book/_lib; \
-	stage "3/3  The notebooks, each stored output against a fresh run" --nbval --dist loadscope book/*.ipynb; \
+	stage "3/3  The notebooks, each stored output against a fresh run" \
+	    --nbval --dist loadscope --no-loadscope-reorder $$notebooks; \
 	echo; echo "$${failed:+FAILED: }$${failed:-all passed} in $$SECONDS s"; [ -z "$$failed" ]
 
 # Lighthouse has a folder and a lock of its own; nothing but `make audit` needs it.

@@ -1,6 +1,7 @@
 """Execute notebooks in parallel, each from its source, and bring them into the one form in which they are stored.
 
     python -m _tools.execute [NOTEBOOK ...]   re-execute in place; all notebooks of the book by default
+    python -m _tools.execute --list           only name them, the longest first
 
 A stored notebook has one form only, so that a difference between two versions of it is a difference in what the reader
 sees: `normalise` makes that form, and `check/stored.py` lists the departures from it. Jupyter Book could execute too:
@@ -10,6 +11,7 @@ one page after the other, or with jupyter-cache, which takes old outputs where g
 import argparse
 import asyncio
 import hashlib
+import json
 import os
 import sys
 import tempfile
@@ -21,10 +23,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from traitlets.config import Config
 
-from _tools.notebooks import ANSI, ROOT, notebooks, read, write
+from _tools.notebooks import ANSI, BOOK, BUILD, ROOT, notebooks, read, write
 
 CELL_TIMEOUT = 120  # seconds; the slowest cell of the book needs a tenth of it
 WORKERS = 2         # notebooks executed at a time
+SECONDS = BUILD / "seconds.json"  # how long each took when it last ran
+SECONDS_OF_A_CELL = 0.5
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
 
 
@@ -69,14 +73,26 @@ async def execute_one(path, timeout=CELL_TIMEOUT):
     return normalise(notebook)
 
 
-def longest_first(paths):
-    """Notebooks with the most code cells first: as these take longest, no processor waits for the other at the end."""
-    return sorted(paths, key=lambda path: -sum(cell.cell_type == "code" for cell in read(path).cells))
+def longest_first(paths, record=SECONDS):
+    """Those first that took longest when they last ran, so that no processor waits for the other at the end. A notebook
+    that has not run here counts by its code cells."""
+    known = json.loads(record.read_text("utf8")) if record.exists() else {}
+
+    def expected(path):
+        return known.get(path.stem) or sum(cell.cell_type == "code" for cell in read(path).cells) * SECONDS_OF_A_CELL
+    return sorted(paths, key=expected, reverse=True)
+
+
+def remember(seconds, record=SECONDS):
+    """Note how long notebooks took, beside what is known of others."""
+    known = json.loads(record.read_text("utf8")) if record.exists() else {}
+    record.parent.mkdir(exist_ok=True)
+    record.write_text(json.dumps(known | seconds, indent=1), "utf8")
 
 
 async def execute_all(paths, done, workers, timeout):
     """Execute `paths`, at most `workers` at a time; call `done(path, notebook)` on each as it ends."""
-    free, failures, began = asyncio.Semaphore(workers), [], time.perf_counter()
+    free, failures, seconds, began = asyncio.Semaphore(workers), [], {}, time.perf_counter()
 
     async def run(path):
         async with free:
@@ -88,9 +104,12 @@ async def execute_all(paths, done, workers, timeout):
             except NotebookError as error:
                 failures.append(str(error))
                 outcome = "FAILED"
-            print(f"  {path.stem:<20} {outcome:<7} {time.perf_counter() - start:6.1f} s", flush=True)
+            seconds[path.stem] = round(time.perf_counter() - start, 1)
+            print(f"  {path.stem:<20} {outcome:<7} {seconds[path.stem]:6.1f} s", flush=True)
 
     await asyncio.gather(*map(run, longest_first(paths)))
+    if of_the_book := {path.stem: seconds[path.stem] for path in paths if path.parent == BOOK}:
+        remember(of_the_book)
     print(f"  {len(paths)} notebooks in {time.perf_counter() - began:.1f} s", flush=True)
     if failures:
         raise NotebookError("\n\n".join(failures))
@@ -152,8 +171,13 @@ def normalise(notebook):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("paths", nargs="*", type=Path, metavar="notebook", help="all notebooks of the book by default")
+    parser.add_argument("--list", action="store_true", help="only name them, the longest first")
+    given = parser.parse_args()
+    paths = [path.resolve() for path in given.paths] or notebooks()
+    if given.list:
+        return print(*map(os.path.relpath, longest_first(paths)))
     try:
-        execute([path.resolve() for path in parser.parse_args().paths] or notebooks(), write)
+        execute(paths, write)
     except NotebookError as error:
         sys.exit(f"\n{error}")
 

@@ -58,6 +58,16 @@ def test_an_executed_notebook_is_in_normal_form(executed):
     assert stored.problems(executed[0]["sound"]) == []
 
 
+def test_the_longest_notebooks_start_first(tmp_path):
+    lengths = {"short": 1, "quick": 9, "slow": 2}
+    paths = [save(tmp_path / f"{name}.ipynb", *(new_code_cell(str(i)) for i in range(cells))) for name, cells in lengths.items()]
+    record = tmp_path / "new" / "seconds.json"
+    assert [path.stem for path in execute.longest_first(paths, record)] == ["quick", "slow", "short"]
+    execute.remember({"slow": 60.0, "quick": 3.0}, record)
+    execute.remember({"quick": 0.1}, record)
+    assert [path.stem for path in execute.longest_first(paths, record)] == ["slow", "short", "quick"]
+
+
 def test_a_cell_that_never_ends_is_named(tmp_path):
     endless = save(tmp_path / "endless.ipynb", new_code_cell("import time"), new_code_cell("time.sleep(60)"))
     with pytest.raises(execute.NotebookError, match=r"endless.ipynb, cell 2 of 2 failed:\n.*sleep.*\nstill running"):
