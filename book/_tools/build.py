@@ -30,8 +30,10 @@ def step(text):
     """Announce a stage, and say at its end how long it took."""
     began = time.perf_counter()
     print(f"\n{text}", flush=True)
-    yield
-    print(f"  took {time.perf_counter() - began:.0f} s", flush=True)
+    try:
+        yield
+    finally:
+        print(f"  took {time.perf_counter() - began:.0f} s", flush=True)
 
 
 def stage():
