@@ -9,7 +9,8 @@ PORT ?= 8000
 VENV := .venv
 PY := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-MODULES := node_modules/.package-lock.json
+# The tools, and the book's own code that they import, are found from book/.
+TOOL := PYTHONPATH=$(CURDIR)/book $(PY) -m _tools
 
 # Two notebooks or two test workers run side by side: one thread of linear algebra each. A fixed hash seed keeps
 # SymPy's order of terms, and with it every printed formula, the same in each run.
@@ -18,8 +19,6 @@ book test execute: export OPENBLAS_NUM_THREADS := 1
 book test execute: export PYTHONHASHSEED := 0
 # The kernels of this environment, not one of the same name in the home folder.
 export JUPYTER_PREFER_ENV_PATH := 1
-# The tools import the book's own code (book/_lib).
-export PYTHONPATH := $(CURDIR)/book
 # No debugger is attached to a kernel here, and the note about frozen modules would end up in the outputs.
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 # No progress bars in stored outputs or logs.
@@ -28,18 +27,18 @@ book test execute: export TQDM_DISABLE := 1
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-book: $(INSTALLED) $(MODULES)  ## execute every notebook and build the HTML; prints the page to open
-	@$(PY) book/_tools/build.py
+book: $(INSTALLED)  ## execute every notebook and build the HTML; prints the page to open
+	@$(TOOL).build
 
 test: $(INSTALLED)  ## unit tests, doctests, built pages in a browser, every notebook compared with a fresh run
-	@unit=passed; notebooks=passed; \
-	echo "1/2  Unit tests and doctests"; \
-	$(PY) -m pytest -n 2 || unit=FAILED; \
-	echo; echo "2/2  Notebooks, each stored output against a fresh run"; \
-	$(PY) -m pytest --nbval --nbval-current-env --nbval-sanitize-with tests/book/nbval_sanitize.cfg \
-	    -n 2 --dist loadscope book/*.ipynb || notebooks=FAILED; \
-	echo; echo "unit tests and doctests: $$unit; notebooks: $$notebooks"; \
-	[ "$$unit $$notebooks" = "passed passed" ]
+	@failed=; notebooks=$$($(TOOL).execute --list); \
+	stage() { echo; echo "$$1"; began=$$SECONDS; $(PY) -m pytest -n 2 --durations 10 "$${@:2}" || failed="$$failed$$1; "; \
+	    echo "  took $$((SECONDS - began)) s"; }; \
+	stage "1/3  The library: unit tests and doctests" --dist worksteal tests/library gradlib; \
+	stage "2/3  The book and its built pages" tests/book tests/site book/_lib; \
+	stage "3/3  The notebooks, each stored output against a fresh run" \
+	    --nbval --dist loadscope --no-loadscope-reorder $$notebooks; \
+	echo; echo "$${failed:+FAILED: }$${failed:-all passed} in $$SECONDS s"; [ -z "$$failed" ]
 
 # Lighthouse has a folder and a lock of its own; nothing but `make audit` needs it.
 audit: $(INSTALLED)  ## weigh and time the built pages, and let Lighthouse judge them (about 10 minutes; needs Chromium)
@@ -47,7 +46,7 @@ audit: $(INSTALLED)  ## weigh and time the built pages, and let Lighthouse judge
 	@[ audit/node_modules/.package-lock.json -nt audit/package-lock.json ] || { echo "Fetching Lighthouse (once)"; \
 	    PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --prefix audit --ignore-scripts --no-audit --no-fund --loglevel=error; \
 	    touch audit/node_modules/.package-lock.json; }
-	@$(PY) book/_tools/audit.py $(AUDIT)
+	@$(TOOL).check.audit $(AUDIT)
 AUDIT ?=
 
 serve: $(INSTALLED)  ## serve the built book at http://localhost:8000 (PORT=... for another port)
@@ -55,17 +54,18 @@ serve: $(INSTALLED)  ## serve the built book at http://localhost:8000 (PORT=... 
 	@echo "The book is at http://localhost:$(PORT); Ctrl-C ends it."
 	@$(PY) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
-pdf: $(INSTALLED) $(MODULES)  ## print the whole book as one PDF, with an installed Chromium or Chrome; prints its path
+pdf: $(INSTALLED)  ## print the whole book as one PDF, with an installed Chromium or Chrome; prints its path
 	@[ -f _build/html/index.html ] || $(MAKE) --no-print-directory book
-	@$(PY) book/_tools/pdf.py
+	@$(TOOL).print.pdf
 
 lab: $(INSTALLED)  ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab --notebook-dir=book
 
-execute: $(INSTALLED)  ## re-execute all notebooks in place and normalise them
-	@$(PY) book/_tools/notebooks.py execute
+execute: $(INSTALLED)  ## re-execute all notebooks in place and normalise them (NOTEBOOKS=book/soft.ipynb for some)
+	@$(TOOL).execute $(NOTEBOOKS)
+NOTEBOOKS ?=
 
-# The peers live in an environment of their own, which looks up all else in this one; nothing but `make bench` needs them.
+# The peers live in an environment of their own, which looks up all else in this one; only `make bench` needs them.
 bench: $(INSTALLED)  ## compare with PyTorch and JAX (about 15 minutes; BENCH=--quick for a test of the harness)
 	@[ -f _build/bench/.installed ] || { echo "Installing the peers (once)"; \
 	    $(PY) -m venv _build/bench; \
@@ -76,10 +76,9 @@ bench: $(INSTALLED)  ## compare with PyTorch and JAX (about 15 minutes; BENCH=--
 	@PYTHONPATH=$(CURDIR) _build/bench/bin/python benchmarks/run.py $(BENCH)
 BENCH ?=
 
-# uv resolves for all platforms and Python versions at once, which pip cannot; only this target needs it.
+# uv resolves for all platforms and Python versions at once, which pip cannot.
 lock: $(INSTALLED)  ## refresh requirements.txt (UPGRADE= keeps the versions that still fit)
-	@$(PY) -m venv _build/uv && _build/uv/bin/python -m pip install --progress-bar off uv
-	@_build/uv/bin/uv pip compile pyproject.toml --extra book --extra test --extra install --quiet \
+	@$(VENV)/bin/uv pip compile pyproject.toml --extra book --extra test --extra install --quiet \
 	    --universal --fork-strategy fewest --python-version 3.11 --generate-hashes \
 	    --no-emit-index-url --no-header $(UPGRADE) --output-file requirements.txt
 	@echo "requirements.txt: $$(grep -c '^[a-z].*==' requirements.txt) packages"
@@ -89,31 +88,26 @@ UPGRADE ?= --upgrade
 
 clean:  ## remove everything that was built or installed
 	rm -rf $(VENV) _build node_modules audit/node_modules gradlib.egg-info .pytest_cache .hypothesis
+	rm -f book/checked.md book/gradients-of-expectations.zip
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# The environment. All modules are compiled at the end, on all processors, which is faster than one by one (--no-compile
-# keeps pip from it) and makes them load fast even where Python may not write byte code.
+# The environment. pip fetches uv, uv the rest: it is many times faster, and checks the same hashes. It does not read
+# pip's configuration; where that makes it fail, pip goes on. All modules are compiled at the end, on all
+# processors, which is faster than one by one and makes them load fast even where Python may not write byte code.
 $(INSTALLED): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	    echo "Python 3.11 or newer is needed ($(PYTHON) is not); name one, as in: make book PYTHON=python3.12" >&2; \
 	    exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
 	    echo "Python's venv module is missing; on Debian or Ubuntu: apt install python3-venv" >&2; exit 1; }
-	@echo "Setting up $(VENV) (once, about a minute)"
-	@$(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off --require-hashes \
-	    -r requirements.txt | awk -v all="$$(grep -c '^[a-z].*==' requirements.txt)" ' \
-	    /^(Collecting|Processing) /{ n++ } \
-	    n % 20 == 0 && n > seen { print "  " n " of at most " all " packages fetched"; fflush(); seen = n } \
-	    /^Installing/{ print "  unpacking " n " packages"; fflush() }'
+	@echo "Setting up $(VENV) (once): $$(grep -c '^[a-z].*==' requirements.txt) packages at most"
+	@$(PYTHON) -m venv $(VENV) && date +%s > $(VENV)/began
+	@awk '/^[a-z]/{ wanted = /^uv==/ } wanted' requirements.txt > $(VENV)/uv.txt
+	@$(PIP) -r $(VENV)/uv.txt && \
+	$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements.txt || { \
+	    echo "  uv cannot fetch them; pip does, in a minute or more"; $(PIP) -r requirements.txt; }
 	@$(PY) -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
-	@echo "  compiling"
-	@$(PY) -m compileall -q -q -j 0 $(VENV)/lib || true  # some packages carry templates that are no Python
+	@$(PY) -m compileall -q -q -j 0 -x "/tests?/" $(VENV)/lib || true  # some carry templates that are no Python
 	@touch $@
-	@echo "  done"
-
-# What the pages need from npm. Node and npm come with the environment.
-$(MODULES): package.json package-lock.json | $(INSTALLED)
-	@echo "Fetching what the pages take from npm (once)"
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	@touch $@
+	@echo "  took $$(($$(date +%s) - $$(cat $(VENV)/began))) s"
+PIP := $(PY) -m pip install --disable-pip-version-check --no-compile --progress-bar off --quiet --require-hashes

@@ -1,7 +1,7 @@
 r"""One family, elementwise on arrays: a policy's weights, a mean-field posterior.
 
 What acts on the arrays is compiled from the SymPy density of the variable, from which the estimators of
-:mod:`gradlib.rules` are derived as well: there is no second set of formulas.
+``gradlib.rules`` are derived as well: there is no second set of formulas.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Row:
 
 
 class Comparison:
-    """The table that :func:`compare` returns. It prints as text, as HTML in Jupyter, and :meth:`plot` draws it.
+    """The table that :func:`compare` returns. It prints as text, and as HTML in Jupyter.
 
     Attributes:
         rows: the estimators, sound ones by variance × cost, then biased ones, then refused ones.

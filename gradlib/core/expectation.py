@@ -3,7 +3,7 @@ r"""The object of the book: the expectation of a function of random variables.
 .. math:: J = \mathbb{E}_{x \sim p_\theta}[F_\theta(x)]
 
 An :class:`Expectation` is a SymPy expression. Estimators turn one into another
-(:mod:`gradlib.rules`); :func:`gradlib.estimate` and :func:`gradlib.exact`
+(``gradlib.rules``); :func:`gradlib.estimate` and :func:`gradlib.exact`
 turn one into a number. Nothing here computes a number.
 """
 

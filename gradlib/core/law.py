@@ -1,6 +1,6 @@
 r"""What a law can be asked, whatever its kind.
 
-A :class:`Law` is the distribution of one random variable: its parameters and their joint domain, its support,
+A :class:`~gradlib.core.law.Law` is the distribution of one random variable: its parameters and their joint domain, its support,
 density, score and velocity, its draws and quantiles, its distribution function, its weak derivatives. Where a law
 has none of these it says why. Three kinds answer: :class:`FamilyLaw` (a row of
 :data:`gradlib.core.families.FAMILIES`), :class:`TableLaw` (finitely many values with a probability each) and

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +10,6 @@ import numpy as np
 import sympy as sp
 
 from gradlib.core.binding import Binding
-from gradlib.core.memory import scratch
 from gradlib.engine.kernel import Kernel, compile_kernel
 from gradlib.engine.moments import Moments, row_moments
 from gradlib.engine.sampling import Draws

@@ -42,7 +42,7 @@ class Estimate:
 
     @property
     def rounded(self) -> str:
-        """Value ± standard error, both down to the second significant digit of the error: more would be noise."""
+        """Value ± standard error, both down to the second significant digit of the error, since more would be noise."""
         if np.ndim(self.value) == 0:
             return with_error(float(self.value), float(self.stderr))
         return "[" + ", ".join(map(with_error, np.ravel(self.value), np.ravel(self.stderr))) + "]"

@@ -1,7 +1,7 @@
 r"""The oracle: expectations and variances by quadrature and enumeration.
 
 Everything here runs in :mod:`mpmath`, one point at a time, on kernels printed for
-mpmath from the density. It shares no code path with :mod:`gradlib.engine`,
+mpmath from the density. It shares no code path with ``gradlib.engine``,
 which runs in NumPy on random draws: an error would have to be made twice, in two
 different ways, to go unseen.
 

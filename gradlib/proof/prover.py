@@ -12,8 +12,8 @@ whose integrand has to vanish with undefined functions and their derivatives as 
 
 What this cannot do by itself has to be *named*, and is recorded as an assumption where it is
 not proved: differentiation under the integral sign (``"exchange"``), the total mass of an
-abstract density (``"normalised"``), integration by parts (:class:`~gradlib.Boundary`), a
-change of variables (:class:`~gradlib.Substitution`), and any other statement, which replaces
+abstract density (``"normalised"``), integration by parts (:class:`~gradlib.proof.Boundary`), a
+change of variables (:class:`~gradlib.proof.Substitution`), and any other statement, which replaces
 its left side by its right side.
 """
 

@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Sequence
 import sympy as sp
 from sympy.stats.rv import RandomSymbol
 
-from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
 from gradlib.core.law import Law
 from gradlib.core.variable import named

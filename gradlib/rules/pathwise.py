@@ -9,7 +9,6 @@ from sympy.stats.crv import SingleContinuousPSpace
 
 from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
-from gradlib.core.law import Law
 from gradlib.rules.contract import assumption_names, each_parameter, parameter_derivative, parameters_of
 from gradlib.sound.jumps import require_continuous, require_continuous_density
 

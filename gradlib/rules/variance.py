@@ -22,7 +22,6 @@ from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
 from gradlib.core.joint import copies, total_score
 from gradlib.core.law import Law
-from gradlib.core.variable import named
 from gradlib.oracle.exact import exact
 from gradlib.rules.contract import _require_expectation, batch_size, each_parameter, parameter_derivative
 from gradlib.rules.pathwise import pathwise

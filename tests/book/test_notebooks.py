@@ -7,14 +7,16 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-import notebooks
+from _tools import notebooks
+from _tools.check import stored as checks
+from _tools.execute import KERNELSPEC, normalise
 
 STORED = notebooks.notebooks()
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
 def test_stored_notebook(path):
-    assert notebooks.problems(notebooks.read(path)) == []
+    assert checks.problems(notebooks.read(path)) == []
 
 
 def test_every_notebook_is_in_the_table_of_contents():
@@ -38,17 +40,18 @@ def stream(text, name="stdout"):
 
 def stored(*cells):
     """A notebook in normal form."""
-    return notebooks.normalise(new_notebook(cells=list(cells)))
+    return normalise(new_notebook(cells=list(cells)))
 
 
 def test_accepts_a_sound_notebook():
     sound = stored(new_markdown_cell("# Title"), cell("x = 2"), cell("print(x)", stream("2\n")),
                    cell("x", new_output("execute_result", {"text/plain": "2"}, execution_count=3)))
-    assert notebooks.problems(sound) == []
+    assert checks.problems(sound) == []
 
 
 def figure(svg):
-    return new_output("execute_result", {"image/svg+xml": svg, "text/plain": "Picture with 1 panel (run the cell to see it)"}, execution_count=2)
+    data = {"image/svg+xml": svg, "text/plain": "Picture with 1 panel (run the cell to see it)"}
+    return new_output("execute_result", data, execution_count=2)
 
 
 FIGURE = figure('<svg fill="#222222"/>')
@@ -86,22 +89,22 @@ ERROR = new_output("error", ename="ValueError", evalue="no", traceback=["ValueEr
 def test_rejects_a_cell(bad, why, tmp_path):
     path = tmp_path / "bad.ipynb"
     notebooks.write(path, stored(cell("x = 0"), bad))
-    said = notebooks.problems(notebooks.read(path))
+    said = checks.problems(notebooks.read(path))
     assert any(why in sentence and sentence.startswith("cell 2:") for sentence in said), said
 
 
 def test_accepts_a_described_figure():
     described = cell("style.show(figure)", FIGURE, **DESCRIBED)
-    assert notebooks.problems(stored(described)) == []
+    assert checks.problems(stored(described)) == []
 
 
 def test_accepts_a_map_between_sets():
     text = new_output("execute_result", {"text/markdown": r"$F:\mathbb{R}\to\mathbb{R}$, $F:\Theta$"})
-    assert notebooks.problems(stored(cell("F", text))) == []
+    assert checks.problems(stored(cell("F", text))) == []
 
 
 def test_accepts_an_announced_error():
-    assert notebooks.problems(stored(cell("raise ValueError('no')", ERROR, tags=["raises-exception"]))) == []
+    assert checks.problems(stored(cell("raise ValueError('no')", ERROR, tags=["raises-exception"]))) == []
 
 
 def spoil_counts(notebook):
@@ -137,9 +140,9 @@ def spoil_empty_cell(notebook):
                                    spoil_traceback, spoil_empty_cell], ids=lambda f: f.__name__)
 def test_rejects_what_is_not_normalised(spoil):
     notebook = stored(cell("x = 0"), cell("print(x)", stream("0\n")))
-    assert notebooks.problems(notebook) == []
+    assert checks.problems(notebook) == []
     spoil(notebook)
-    assert any("not normalised" in sentence for sentence in notebooks.problems(notebook))
+    assert any("not normalised" in sentence for sentence in checks.problems(notebook))
 
 
 def test_normalise():
@@ -149,11 +152,11 @@ def test_normalise():
         cell("x = 1", count=12, tags=["hide-input"], collapsed=True),
         cell("x = 1", stream("a"), stream("b"), stream("c", "stderr"), count=40, mystnb={"image": {"alt": "a line"}})])
     before = nbformat.writes(raw)
-    once = notebooks.normalise(raw)
+    once = normalise(raw)
     assert nbformat.writes(raw) == before
-    assert nbformat.writes(notebooks.normalise(once)) == nbformat.writes(once)
+    assert nbformat.writes(normalise(once)) == nbformat.writes(once)
     nbformat.validate(once)
-    assert once.metadata == {"kernelspec": notebooks.KERNELSPEC, "language_info": {"name": "python"},
+    assert once.metadata == {"kernelspec": KERNELSPEC, "language_info": {"name": "python"},
                              "myst": {"html_meta": {"description": "What the page says."}}}
     assert [c.source for c in once.cells] == ["# Title", "x = 1", "x = 1"]
     assert [c.execution_count for c in once.cells[1:]] == [1, 2]
@@ -172,13 +175,16 @@ def test_ids_survive_an_insertion():
 def test_nbval_compares_what_a_figure_is_called_and_not_its_coordinates(tmp_path):
     """The same plugin, options and patterns as in `make test`, on a figure whose last digits moved."""
     def passes(stored_name):
-        draw = ("class Picture:\n    def _repr_svg_(self): return '<svg fill=\"none\">\\n<path d=\"M 1.22 0\"/>\\n</svg>'\n"
+        draw = ("class Picture:\n"
+                "    def _repr_svg_(self): return '<svg fill=\"none\">\\n<path d=\"M 1.22 0\"/>\\n</svg>'\n"
                 "    def __repr__(self): return 'a line'\nPicture()")
         data = {"image/svg+xml": '<svg fill="none">\n<path d="M 1.23 0"/>\n</svg>', "text/plain": stored_name}
         path = tmp_path / "drawn.ipynb"
         notebooks.write(path, stored(cell(draw, new_output("execute_result", data, execution_count=1))))
-        run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--nbval", "--nbval-current-env",
-                              "--nbval-sanitize-with", notebooks.ROOT / "tests" / "book" / "nbval_sanitize.cfg", path], cwd=tmp_path, capture_output=True, text=True)
+        patterns = notebooks.ROOT / "tests" / "book" / "nbval_sanitize.cfg"
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--nbval",
+                   "--nbval-current-env", "--nbval-sanitize-with", patterns, path]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode in {0, 1}, run.stdout + run.stderr
         return run.returncode == 0
     assert passes("a line")

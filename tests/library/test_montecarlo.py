@@ -11,7 +11,6 @@ import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pytest

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from browser import installed
+from _tools.check.browser import installed
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 import browsing
 import recording
 from browsing import BROWSER, ENTRY, SITE, SUBPATH, blank
-from host import Host
+from _tools.check.host import Host
 
 
 def one_place(report):

@@ -6,7 +6,7 @@ of the window change in place. Nothing is judged here: the tests read the record
 
 from urllib.parse import urljoin
 
-import audit
+from _tools.check import audit
 import checkers
 from browsing import WIDTHS, blank, settle, turn, widen
 

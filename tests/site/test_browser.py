@@ -13,11 +13,11 @@ from urllib.parse import unquote, urldefrag, urljoin
 import pytest
 from playwright.sync_api import Error
 
-import publishing
+from _tools.notebooks import reading_order
+from _tools.publish import publishing
 from browsing import ENTRY, FORMULA, PAGES, SITE, SUBPATH, WIDTHS, blank, missing, needed, unfold
 from checkers import bad_mathematics, outside, sideways
 from recording import complaints
-from notebooks import reading_order
 
 needed()
 

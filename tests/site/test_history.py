@@ -7,9 +7,9 @@ import time
 import jinja2
 import pytest
 
-import history
-import notebooks
-from history import Change, last_change
+from _tools import notebooks
+from _tools.publish import history
+from _tools.publish.history import Change, last_change
 
 DATES = {"first": "2026-01-05T12:00:00+00:00", "second": "2026-03-01T23:30:00-05:00"}
 
@@ -17,7 +17,8 @@ DATES = {"first": "2026-01-05T12:00:00+00:00", "second": "2026-03-01T23:30:00-05
 def git(root, *words, date=DATES["first"]):
     who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
            for what, value in {"NAME": "A", "EMAIL": "a@example.org", "DATE": date}.items()}
-    return subprocess.run(["git", "-C", root, *words], check=True, capture_output=True, text=True, env={**os.environ, **who}).stdout
+    return subprocess.run(["git", "-C", root, *words], check=True, capture_output=True, text=True,
+                          env={**os.environ, **who}).stdout
 
 
 @pytest.fixture
@@ -38,8 +39,8 @@ def test_the_last_commit_that_touched_a_page(repository, monkeypatch):
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     first, second = git(repository, "log", "--format=%H", "--reverse").split()
-    assert (str(last_change(["a.md"], repository)), last_change(["a.md"], repository).commit) == ("5 January 2026", first)
-    assert (str(last_change(["b.md"], repository)), last_change(["b.md"], repository).commit) == ("2 March 2026", second)
+    a, b = last_change(["a.md"], repository), last_change(["b.md"], repository)
+    assert (str(a), a.commit, str(b), b.commit) == ("5 January 2026", first, "2 March 2026", second)
     assert last_change(["a.md", "b.md"], repository).commit == second
     assert last_change(["a.md", "none.ipynb"], repository).commit == first
     monkeypatch.undo()
@@ -71,8 +72,10 @@ def test_nothing_without_git(tmp_path, repository, monkeypatch):
 
 
 @pytest.mark.parametrize("repository_, address", [
-    ("https://github.com/a/b", "https://github.com/a/b/commit/1f"), ("https://gitlab.com/a/b", "https://gitlab.com/a/b/-/commit/1f"),
-    ("https://bitbucket.org/a/b", "https://bitbucket.org/a/b/commits/1f"), ("https://code.university.edu/a/b", None), (None, None),
+    ("https://github.com/a/b", "https://github.com/a/b/commit/1f"),
+    ("https://gitlab.com/a/b", "https://gitlab.com/a/b/-/commit/1f"),
+    ("https://bitbucket.org/a/b", "https://bitbucket.org/a/b/commits/1f"),
+    ("https://code.university.edu/a/b", None), (None, None),
 ])
 def test_address_of_a_commit(repository_, address):
     assert history.commit_address(repository_, "1f") == address
@@ -91,12 +94,14 @@ def test_the_repository_of_jupyter_book_is_not_the_books():
 
 
 def test_the_foot_of_a_page(repository):
-    foot = jinja2.Environment(loader=jinja2.FileSystemLoader(notebooks.BOOK / "_templates")).get_template("last-updated.html")
+    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(notebooks.BOOK / "_templates"))
+    foot = templates.get_template("last-updated.html")
     change = last_change(["b.md"], repository)
     assert foot.render().strip() == ""
     assert f"<code>{change.commit[:7]}</code>." in foot.render(change=change, change_day="2026-03-02")
     said = foot.render(change=change, change_day="2026-03-02", change_url="https://github.com/a/b/commit/1f")
-    assert '<time datetime="2026-03-02">2 March 2026</time>' in said and 'href="https://github.com/a/b/commit/1f"' in said
+    assert '<time datetime="2026-03-02">2 March 2026</time>' in said
+    assert 'href="https://github.com/a/b/commit/1f"' in said
 
 
 def test_what_a_page_shows_beside_its_source_is_there():

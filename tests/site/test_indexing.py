@@ -5,8 +5,8 @@ import json
 import pytest
 from docutils import nodes
 
-import indexing
 import miniature
+from _tools.publish import indexing
 
 PAGES = {
     "index.rst": "Front\n=====\n\n.. toctree::\n   :numbered:\n\n   one\n   two\n\n.. toctree::\n\n   book/notation\n   book/reference\n",
@@ -21,7 +21,7 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    out, said = miniature.build(tmp_path_factory.mktemp("index"), PAGES, ["indexing"], html_domain_indices=False)
+    out, said = miniature.build(tmp_path_factory.mktemp("index"), PAGES, ["_tools.publish.indexing"], html_domain_indices=False)
     assert said == ""
     return out
 
@@ -52,11 +52,11 @@ def test_of_the_library_the_public_names_stand_there(site):
 
 def test_the_index_is_in_the_contents(site, tmp_path):
     assert '<a class="reference internal" href="genindex.html">Index</a>' in (site / "index.html").read_text("utf8")
-    without, _ = miniature.build(tmp_path, PAGES, ["indexing"], html_use_index=False, html_domain_indices=False)
+    without, _ = miniature.build(tmp_path, PAGES, ["_tools.publish.indexing"], html_use_index=False, html_domain_indices=False)
     assert "genindex.html" not in (without / "index.html").read_text("utf8")
 
 
-@pytest.mark.parametrize("extensions, known", [(["indexing"], False), ([], True)])
+@pytest.mark.parametrize("extensions, known", [(["_tools.publish.indexing"], False), ([], True)])
 def test_the_search_knows_words_and_no_tex(tmp_path, extensions, known):
     pages = {"index.rst": PAGES["one.rst"].replace(":term:", ":emphasis:")}
     out, _ = miniature.build(tmp_path, pages, extensions, root_doc="index", **({} if extensions else {"templates_path": []}))

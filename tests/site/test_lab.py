@@ -15,7 +15,7 @@ import pytest
 import sympy as sp
 
 import gradlib as gl
-from browser import installed
+from _tools.check.browser import installed
 from _lib import lab
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,10 +4,9 @@ import pytest
 from docutils import nodes
 from docutils.utils import new_document
 
-import linking
 import miniature
-import notebooks
-import typesetting
+from _tools import notebooks
+from _tools.publish import linking, typesetting
 
 TABLE = r"""# Notation
 
@@ -19,7 +18,8 @@ TABLE = r"""# Notation
 
 
 @pytest.mark.parametrize("tex, name", [
-    (r"p_\theta(x)", "sym-p-theta-x"), (r"\mathbb{E}_{x\sim p}[F(x)]", "sym-e-x-sim-p-f-x"), (r"F''(x)", "sym-fprimeprime-x"),
+    (r"p_\theta(x)", "sym-p-theta-x"), (r"\mathbb{E}_{x\sim p}[F(x)]", "sym-e-x-sim-p-f-x"),
+    (r"F''(x)", "sym-fprimeprime-x"),
     (r"\varphi(x)", "sym-varphi-x"), (r"\Phi(x)", "sym-phi-x"), (r"\pi_\theta(a\mid s)", "sym-pi-theta-a-mid-s"),
 ])
 def test_name_of_a_symbol(tex, name):
@@ -27,8 +27,9 @@ def test_name_of_a_symbol(tex, name):
 
 
 def build(folder, text, table=TABLE):
-    return miniature.build(folder, {"index.md": f"# Page\n\n{text}\n\n```{{toctree}}\nbook/notation\n```\n", "book/notation.md": table},
-                           ["linking"], nitpicky=True, templates_path=[])
+    page = f"# Page\n\n{text}\n\n```{{toctree}}\nbook/notation\n```\n"
+    return miniature.build(folder, {"index.md": page, "book/notation.md": table},
+                           ["_tools.publish.linking"], nitpicky=True, templates_path=[])
 
 
 def test_a_symbol_leads_to_its_row(tmp_path):
@@ -59,7 +60,7 @@ def test_a_linked_symbol_stays_with_its_punctuation():
     document = new_document("page")
     document += paragraph
     typesetting.Unbroken(document).run()
-    assert [each.astext() for each in paragraph] == ["let ", "(F),", " and"]
+    assert [node.astext() for node in paragraph] == ["let ", "(F),", " and"]
 
 
 BOXES = """# Page
@@ -83,7 +84,8 @@ Do.
 
 
 def test_theorems_proofs_and_exercises_have_permalinks(tmp_path):
-    out, said = miniature.build(tmp_path, {"index.md": BOXES}, ["sphinx_proof", "sphinx_exercise", "linking"], numfig=True, templates_path=[])
+    extensions = ["sphinx_proof", "sphinx_exercise", "_tools.publish.linking"]
+    out, said = miniature.build(tmp_path, {"index.md": BOXES}, extensions, numfig=True, templates_path=[])
     page = (out / "index.html").read_text("utf8")
     assert said == ""
     for place in "thm-a", "proof-thm-a", "ex-a":

@@ -15,9 +15,9 @@ import pypdfium2
 import pytest
 from bs4 import BeautifulSoup
 
-import notebooks
-import pdf
-from browser import installed
+from _tools import notebooks
+from _tools.check.browser import installed
+from _tools.print import pdf
 
 BROWSER = installed()
 SITE = pdf.HTML / "searchindex.js"  # the last file of a build

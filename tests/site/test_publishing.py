@@ -5,11 +5,11 @@ import xml.etree.ElementTree as ET
 from datetime import UTC, datetime
 
 import pytest
+from sphinx.errors import ConfigError
 
-import build
 import miniature
-import publishing
-from history import Change
+from _tools.publish import addresses, publishing
+from _tools.publish.history import Change
 
 ADDRESS = "https://example.org/some/book/"
 PAGES = {
@@ -26,7 +26,7 @@ def site(request, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         day = Change(datetime(2026, 3, 1, tzinfo=UTC), "1f")
         patch.setattr(publishing, "last_change_of", {"chapter": day}.get)
-        out, said = miniature.build(tmp_path_factory.mktemp("site"), PAGES, ["publishing"],
+        out, said = miniature.build(tmp_path_factory.mktemp("site"), PAGES, ["_tools.publish.publishing"],
                                     html_baseurl=request.param, html_use_index=False)
     assert said == ""
     return out, request.param
@@ -100,24 +100,22 @@ def test_rooted_leaves_the_rest_alone():
     ("https://example.org/book", "https://example.org/book/"), ("https://example.org/", "https://example.org/"), ("", None), (None, None),
 ])
 def test_address(given, address):
-    assert publishing.checked(given) == address
+    assert addresses.checked(given) == address
 
 
 @pytest.mark.parametrize("given", [
     "example.org/book", "file:///srv/book", "https:///book", "/book/", "https://example.org/?a=b", "ftp://example.org/",
 ])
 def test_what_is_no_address_stops_the_build(given):
-    with pytest.raises(SystemExit, match="SITE_ADDRESS"):
-        publishing.checked(given)
+    with pytest.raises(ConfigError, match="SITE_ADDRESS"):
+        addresses.checked(given)
 
 
 def test_the_environment_comes_first(monkeypatch):
     monkeypatch.delenv("SITE_ADDRESS", raising=False)
-    config = {"html": {"baseurl": "https://example.org/a"}}
-    assert publishing.site_address({"html": {}}) is None and publishing.site_address(config) == "https://example.org/a/"
-    assert "baseurl" not in build.configuration()["html"]
+    assert addresses.site_address() is None and addresses.site_address("https://example.org/a") == "https://example.org/a/"
     monkeypatch.setenv("SITE_ADDRESS", "https://example.org/b")
-    assert publishing.site_address(config) == "https://example.org/b/" == build.configuration()["html"]["baseurl"]
+    assert addresses.site_address("https://example.org/a") == "https://example.org/b/" == addresses.site_address()
 
 
 @pytest.mark.parametrize("text, kept", [

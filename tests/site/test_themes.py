@@ -7,10 +7,10 @@ import re
 import numpy as np
 import pytest
 
-import notebooks
-import themes
 from _lib import style
 from _lib.style import DARK
+from _tools import notebooks
+from _tools.publish import themes
 
 FIGURES = [(cell.metadata.get("mystnb", {}), output.data["image/svg+xml"])
            for path in notebooks.notebooks() for cell in notebooks.read(path).cells
@@ -105,6 +105,7 @@ def test_a_page_shows_both(tmp_path):
     assert dark == light.replace("only-light", "only-dark").replace("abc.svg", "abc-dark.svg")
     assert themed.replace(f'<span class="themed">{light}{dark}</span>', re.search("<img [^>]*>", page)[0]) == page
     assert (tmp_path / "abc-dark.svg").read_text("utf8") == themes.dark(DRAWING)
+    assert themes.paired(themed, tmp_path) == themed, "a page that was not built again"
 
 
 # The stored drawings --------------------------------------------------------------------------------------------

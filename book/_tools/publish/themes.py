@@ -12,7 +12,7 @@ from _lib.style import DARK
 ENLARGED = 1.2  # against the drawing's own size, so that its text is as large as the page's
 PIXELS = 96 / 72 * ENLARGED  # of CSS, for a point of the drawing
 COLOUR = re.compile(r"#[0-9a-fA-F]{6}\b")
-IMAGE = re.compile(r'<img\b[^>]*? src="(?P<path>[^"]*_images/(?P<name>[\w-]+)\.svg)"[^>]*>')
+IMAGE = re.compile(r'<img\b(?! class="only-)[^>]*? src="(?P<path>[^"]*_images/(?P<name>[\w-]+)\.svg)"[^>]*>')
 
 
 def colours(svg):

@@ -4,7 +4,8 @@
     ```
 
 An address is added only if it is known: that of the published site, or else of the repository. The year is that of the
-commit which is built, unless the file names a day of release.
+commit which is built, unless the file names a day of release. cffconvert was left: it needs jsonschema below 4, Jupyter
+one above.
 """
 
 import re
@@ -13,8 +14,8 @@ import yaml
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
-from history import git, repository
-from notebooks import ROOT
+from _tools.notebooks import ROOT, git
+from _tools.publish.history import repository
 
 FILE = ROOT / "CITATION.cff"
 
@@ -25,8 +26,8 @@ def read(path=FILE):
 
 def authors(record):
     """Their names; a group's name is in braces, which keep it whole in BibTeX."""
-    return [f"{{{each['name']}}}" if "name" in each else f"{each['family-names']}, {each['given-names']}"
-            for each in record["authors"]]
+    return [f"{{{person['name']}}}" if "name" in person else f"{person['family-names']}, {person['given-names']}"
+            for person in record["authors"]]
 
 
 def dated(record, root=ROOT):
@@ -40,8 +41,9 @@ def dated(record, root=ROOT):
 def fields(record, address=None, root=ROOT):
     """What BibTeX is told."""
     year, commit = dated(record, root)
-    found = {"author": " and ".join(authors(record)), "title": f"{{{record['title']}}}", "version": record.get("version"),
-             "year": year, "doi": record.get("doi"), "url": record.get("url") or address,
+    found = {"author": " and ".join(authors(record)), "title": f"{{{record['title']}}}",
+             "version": record.get("version"), "year": year, "doi": record.get("doi"),
+             "url": record.get("url") or address,
              "note": f"Commit {commit}" if commit else None}
     return {name: value for name, value in found.items() if value}
 
@@ -55,8 +57,8 @@ def bibtex(record, **known):
 
 def sentence(record, **known):
     told = fields(record, **known)
-    parts = ["; ".join(authors(record)).replace("{", "").replace("}", "") + (f" ({told['year']})" if "year" in told else ""),
-             f"*{record['title']}*"]
+    people = "; ".join(authors(record)).replace("{", "").replace("}", "")
+    parts = [people + (f" ({told['year']})" if "year" in told else ""), f"*{record['title']}*"]
     if "version" in told:
         parts.append(f"Version {told['version']}" + (f", commit {told['note'].split()[1]}" if "note" in told else ""))
     parts += [told[name] if name == "url" else f"doi:{told[name]}" for name in ("doi", "url") if name in told]

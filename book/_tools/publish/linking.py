@@ -18,8 +18,9 @@ PREFIX = "sym-"
 
 def name(tex):
     """The name of a symbol: its letters and digits, without what only says how they are set."""
-    plain = re.sub(r"\\(mathbb|mathcal|mathrm|operatorname|frac|dots|cdots|l?r?vert)(?![A-Za-z])", " ", tex).replace("'", "prime")
-    return PREFIX + re.sub(r"[^0-9a-z]+", "-", plain.lower()).strip("-")  # names of targets have no capitals
+    plain = re.sub(r"\\(mathbb|mathcal|mathrm|operatorname|frac|dots|cdots|l?r?vert)(?![A-Za-z])", " ", tex)
+    said = plain.replace("'", "prime").lower()  # names of targets have no capitals
+    return PREFIX + re.sub(r"[^0-9a-z]+", "-", said).strip("-")
 
 
 class Rows(SphinxTransform):
@@ -59,7 +60,7 @@ class Symbols(SphinxPostTransform):
 
 class Permalinks(SphinxPostTransform):
     """A link on each numbered box (theorem, exercise) and on each proof, as headings and equations have it: what can be
-    cited needs an address. The proofs and the insides of the boxes all have the same name on a page; here they lose it."""
+    cited needs an address. The proofs and the insides of the boxes all have one name on a page; here they lose it."""
 
     default_priority = 20
     formats = ("html",)

@@ -1,27 +1,25 @@
 """When each page was last changed, from git. Nothing is said where git cannot know it.
 
 The dates of the files say when they were copied; only the history knows. A shallow clone has no history, an unpacked
-archive has no git, and a page with uncommitted changes is not what any commit holds: then the foot has no date. An
-extension that reads git exists, but looks where Sphinx reads, and there lie the executed copies.
+archive has no git, and a page with uncommitted changes is not what any commit holds: then the foot has no date.
+sphinx-last-updated-by-git was left: it looks where Sphinx reads, and there lie the executed copies; it names no commit,
+and dates a page with uncommitted changes by the commit before them.
 """
 
 import functools
-import os
 import re
-import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 
-from notebooks import ROOT
+from _tools.notebooks import ROOT, git
 
 # What a page shows beside its own source.
 ALSO = {
-    "book/checked": ["book/*.ipynb", "gradlib/ledger.py"],
+    "book/checked": ["book/*.ipynb", "book/_lib/checked.py", "book/_lib/ledger.py"],
     "book/reference": ["gradlib"],
     "book/bibliography": ["book/references.bib"],
     "book/frameworks": ["tests/book/test_frameworks.py"],
-    "book/lab": ["gradlib/lab.py", "book/_static/lab.js"],
+    "book/lab": ["book/_lib/lab.py", "book/_static/lab.js"],
     "book/citing": ["CITATION.cff"],
 }
 COMMITS = {"github": "commit", "gitlab": "-/commit", "bitbucket": "commits"}  # below a repository's address
@@ -35,16 +33,6 @@ class Change(NamedTuple):
 
     def __str__(self):
         return f"{self.day.day} {self.day:%B %Y}"
-
-
-def git(*words, root=ROOT):
-    """The answer of a git command about this repository (not about one that happens to lie around it), or None."""
-    try:
-        found = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True,
-                               env={**os.environ, "GIT_CEILING_DIRECTORIES": str(Path(root).resolve().parent)})
-    except FileNotFoundError:
-        return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
 
 
 def complete(root=ROOT):

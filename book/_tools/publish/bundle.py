@@ -1,4 +1,4 @@
-"""One archive of all notebooks with what they need to run: gradlib beside them, the data, the locked requirements.
+"""One archive of all notebooks with what they need to run: gradlib, the book's own code, data, locked requirements.
 
 The archive of the same sources is the same in every byte: names in order, no dates, no owners.
 """
@@ -8,7 +8,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from notebooks import BOOK, ROOT
+from _tools.notebooks import BOOK, ROOT
 
 NAME = "gradients-of-expectations"
 EXTRAS = ["plot", "cluster", "control"]  # of pyproject.toml: what the notebooks import
@@ -30,12 +30,13 @@ Windows (PowerShell)
     py -m venv .venv; .venv\\Scripts\\python -m pip install -r requirements.txt
     .venv\\Scripts\\python -m jupyterlab {first}
 
-The first line fetches {packages} packages at most, in the versions and with the checksums that the book was built with. The
-second opens the first notebook. On Debian or Ubuntu, venv is the package python3-venv.
+The first line fetches {packages} packages at most, in the versions and with the checksums that the book was built with.
+The second opens the first notebook. On Debian or Ubuntu, venv is the package python3-venv.
 
 In reading order: {order}.
 
-- `gradlib/` is the book's library. The notebooks import it from this folder; nothing needs to be installed.
+- `gradlib/` is the book's library, `_lib/` draws its figures. The notebooks import both from this folder; nothing needs
+  to be installed.
 - `data/` holds the data set of four chapters, with its source and its licence.
 - The notebooks are stored executed. *Run all cells* repeats what they show.
 - Links between chapters, as in {{doc}}`notation`, work in the web book; here they are plain text.
@@ -50,15 +51,18 @@ def normal(name):
 
 def needed(project):
     """The packages that a reader needs, of those that pyproject.toml names."""
-    wanted = [*project["dependencies"], *(each for extra in EXTRAS for each in project["optional-dependencies"][extra]), *READERS]
-    return {normal(re.match(r"[\w.-]+", each)[0]) for each in wanted}
+    wanted = [*project["dependencies"], *READERS]
+    for extra in EXTRAS:
+        wanted += project["optional-dependencies"][extra]
+    return {normal(re.match(r"[\w.-]+", package)[0]) for package in wanted}
 
 
 def requirements(lock, wanted):
     """The part of the lock that the wanted packages need. The lock says of each package what it was taken in for."""
     blocks = [block for block in re.split(r"\n(?=[a-zA-Z0-9])", lock.rstrip("\n")) if not block.startswith("#")]
     names = [normal(re.match(r"[\w.-]+", block)[0]) for block in blocks]
-    parents = [{normal(each) for each in re.findall(r"^\s+#\s+(?:via )?([\w.-]+)(?:\[[\w,.-]+\])?$", block, re.M)} for block in blocks]
+    via = re.compile(r"^\s+#\s+(?:via )?([\w.-]+)(?:\[[\w,.-]+\])?$", re.M)
+    parents = [set(map(normal, via.findall(block))) for block in blocks]
     if lost := wanted - set(names):
         raise SystemExit(f"requirements.txt does not hold {', '.join(sorted(lost))}; run `make lock UPGRADE=`.")
     kept, grown = set(), set(wanted)
@@ -78,8 +82,10 @@ def contents(notebooks, root=ROOT):
     files = {"README.md": readme.encode(), "requirements.txt": lock.encode()}
     files |= {name: (root / name).read_bytes() for name in ("LICENSE", "LICENSE-TEXT", "CITATION.cff")}
     files |= {path.name: path.read_bytes() for path in notebooks}
-    files |= {f"gradlib/{path.name}": path.read_bytes() for path in (root / "gradlib").glob("*.py")}
-    files |= {f"data/{path.name}": path.read_bytes() for path in (root / BOOK.name / "data").iterdir()}
+    book = root / BOOK.name
+    for folder, beside in [("gradlib", root), ("_lib", book), ("data", book)]:
+        files |= {path.relative_to(beside).as_posix(): path.read_bytes() for path in (beside / folder).rglob("*")
+                  if path.is_file() and path.suffix != ".pyc"}
     return files
 
 

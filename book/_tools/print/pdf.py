@@ -24,10 +24,11 @@ import yaml
 from bs4 import BeautifulSoup
 from playwright.sync_api import sync_playwright
 
-from browser import installed
-from build import BUILD, HTML, KATEX, git, step
-from notebooks import ROOT, parts
-from typesetting import MACROS
+from _tools.build import step
+from _tools.check.browser import installed
+from _tools.notebooks import BUILD, HTML, ROOT, git, parts
+from _tools.publish.assets import KATEX
+from _tools.publish.typesetting import MACROS
 
 PDF = BUILD / "pdf" / "gradients-of-expectations.pdf"
 FONTS = ["stix-two-text/400", "stix-two-text/400-italic", "stix-two-text/700", "stix-two-text/700-italic",
@@ -52,8 +53,10 @@ TWIN = re.compile(r'<span class="katex(?: breakable)?"><span class="katex-mathml
 
 def spoken(html):
     """Give each formula its TeX as alternative text, in place of the MathML twin."""
-    return TWIN.sub(lambda twin: '<span class="katex" role="img" aria-label="{}"><span class="katex-html" aria-hidden="true">'.format(
-        re.sub(r"\s+", " ", twin[1]).strip().replace('"', "&quot;")), html)
+    def labelled(twin):
+        tex = " ".join(twin[1].split()).replace('"', "&quot;")
+        return f'<span class="katex" role="img" aria-label="{tex}"><span class="katex-html" aria-hidden="true">'
+    return TWIN.sub(labelled, html)
 
 
 def prefix(page):
@@ -76,19 +79,19 @@ def articles(site, pages):
 
 def open_all(article):
     """Leave out what only a screen can use, and open what is folded."""
-    for each in article.select(".headerlink, .toctree-wrapper, .only-dark, .noprint, .margin-toggle, "
+    for node in article.select(".headerlink, .toctree-wrapper, .only-dark, .noprint, .margin-toggle, "
                                "script, link, button, source"):
-        each.decompose()
-    for each in article.select("pre span.n, pre span.p, pre span.w"):  # tokens without a colour; each would become an element of the PDF
-        each.unwrap()
-    for each in article.select("details"):
-        each.name = "div"
-        if each.summary and "hide" in each.get("class", []):  # a code cell: "Show code cell source"
-            each.summary.decompose()
-        elif each.summary:
-            each.summary.name = "p"
-    for each in article.select("img"):
-        each.attrs = {key: value for key, value in each.attrs.items() if key not in {"loading", "srcset", "sizes"}}
+        node.decompose()
+    for node in article.select("pre span.n, pre span.p, pre span.w"):  # without a colour; else an element of the PDF
+        node.unwrap()
+    for node in article.select("details"):
+        node.name = "div"
+        if node.summary and "hide" in node.get("class", []):  # a code cell: "Show code cell source"
+            node.summary.decompose()
+        elif node.summary:
+            node.summary.name = "p"
+    for node in article.select("img"):
+        node.attrs = {key: value for key, value in node.attrs.items() if key not in {"loading", "srcset", "sizes"}}
 
 
 def replace_labs(article, sentence):
@@ -101,26 +104,26 @@ def replace_labs(article, sentence):
 
 def lower_headings(article):
     """One level down: above the chapters stand the parts."""
-    for each in article.find_all(["h1", "h2", "h3", "h4", "h5"]):
-        each.name = f"h{int(each.name[1]) + 1}"
+    for node in article.find_all(["h1", "h2", "h3", "h4", "h5"]):
+        node.name = f"h{int(node.name[1]) + 1}"
 
 
 def rename_ids(article, page):
     """Put the page's name before each id, and follow it where an attribute of the same page refers to one."""
     name, seen = prefix(page), set()
-    for each in article.find_all(True):
+    for node in article.find_all(True):
         for key in ("id", "for", "headers", "aria-labelledby", "aria-describedby", "aria-controls"):
-            if key in each.attrs:
-                value = each[key] if isinstance(each[key], list) else each[key].split()
-                each[key] = " ".join(f"{name}--{part}" for part in value)
-        if "id" in each.attrs:
-            if each["id"] in seen:  # Sphinx extensions number some ids by page and some not at all; links go to the first
-                del each["id"]
+            if key in node.attrs:
+                value = node[key] if isinstance(node[key], list) else node[key].split()
+                node[key] = " ".join(f"{name}--{part}" for part in value)
+        if "id" in node.attrs:
+            if node["id"] in seen:  # Sphinx extensions number some ids by page, some not at all; links go to the first
+                del node["id"]
             else:
-                seen.add(each["id"])
-        for key, value in each.attrs.items():
+                seen.add(node["id"])
+        for key, value in node.attrs.items():
             if isinstance(value, str) and "url(#" in value:
-                each[key] = value.replace("url(#", f"url(#{name}--")
+                node[key] = value.replace("url(#", f"url(#{name}--")
     return seen
 
 
@@ -136,26 +139,26 @@ def address(page, href):
 
 def relink(article, page, ids, site):
     """Turn links to pages into links inside the document, and give pictures their place beside it."""
-    for each in article.find_all(href=True):
-        if not (found := address(page, each["href"])):
+    for node in article.find_all(href=True):
+        if not (found := address(page, node["href"])):
             continue
         file, fragment = found
         target = file.removesuffix(".html")
         if target in ids and file.endswith(".html"):
             goal = f"{prefix(target)}--{fragment}" if fragment else prefix(target)
             if fragment and goal not in ids[target]:
-                raise Broken(f"{page}: {each['href']} leads nowhere, {target} has no #{fragment}")
-            each["href"] = f"#{goal}"
+                raise Broken(f"{page}: {node['href']} leads nowhere, {target} has no #{fragment}")
+            node["href"] = f"#{goal}"
         elif (site / file).exists():  # a file of the site, such as a download: on paper there is none
-            del each["href"]
+            del node["href"]
         else:
-            raise Broken(f"{page}: {each['href']} leads nowhere")
-    for each in article.find_all(src=True):
-        if not each["src"].startswith("data:"):
-            file, _ = address(page, each["src"]) or ("", "")
+            raise Broken(f"{page}: {node['href']} leads nowhere")
+    for node in article.find_all(src=True):
+        if not node["src"].startswith("data:"):
+            file, _ = address(page, node["src"]) or ("", "")
             if not (site / file).is_file():
-                raise Broken(f"{page}: no picture {each['src']}")
-            each["src"] = (site / file).as_uri()
+                raise Broken(f"{page}: no picture {node['src']}")
+            node["src"] = (site / file).as_uri()
 
 
 def join(pages, site, sentence=lambda lab: ""):
@@ -177,8 +180,9 @@ def about(root=ROOT):
     """What the title page says; date and commit only where git knows them."""
     config, citation = (yaml.safe_load((root / file).read_text("utf8")) for file in ("_config.yml", "CITATION.cff"))
     title, _, subtitle = citation["title"].partition(": ")
-    return {"title": title, "subtitle": subtitle[:1].upper() + subtitle[1:], "author": config["author"], "version": citation["version"],
-            "date": git("log", "-1", "--format=%cs", root=root), "commit": git("describe", "--always", "--dirty", root=root),
+    return {"title": title, "subtitle": subtitle[:1].upper() + subtitle[1:], "author": config["author"],
+            "version": citation["version"], "date": git("log", "-1", "--format=%cs", root=root),
+            "commit": git("describe", "--always", "--dirty", root=root),
             "stamp": git("log", "-1", "--format=%cd", "--date=format-local:D:%Y%m%d%H%M%SZ", root=root)}
 
 
@@ -200,16 +204,18 @@ def contents(book, pages):
         for page in names:
             headings = pages[page].find_all(["h1", "h2"])
             rows.append(entry(prefix(page), inside(headings[0]), "chapter"))
-            rows += [entry(each.parent["id"], inside(each), "section") for each in headings[1:]]
+            rows += [entry(heading.parent["id"], inside(heading), "section") for heading in headings[1:]]
     return f'<nav class="book-contents"><h1>Contents</h1><ul>{"".join(rows)}</ul></nav>'
 
 
 def title_page(facts):
     dated = [f"Version {facts['version']}", facts["commit"] and f"commit {facts['commit']}", facts["date"]]
-    return (f'<header class="title-page"><h1>{escape(facts["title"])}</h1><p class="subtitle">{escape(facts["subtitle"])}</p>'
-            f'<p class="author">{escape(facts["author"])}</p><p class="dated">{" · ".join(map(escape, filter(None, dated)))}</p>'
+    return (f'<header class="title-page"><h1>{escape(facts["title"])}</h1>'
+            f'<p class="subtitle">{escape(facts["subtitle"])}</p><p class="author">{escape(facts["author"])}</p>'
+            f'<p class="dated">{" · ".join(map(escape, filter(None, dated)))}</p>'
             '<p>This is the printed form of a web book whose pages are notebooks. Folded code and the solutions of the '
-            f'exercises are open here; a note stands where the web book has a page that moves.</p><p>{LICENCE}</p></header>')
+            'exercises are open here; a note stands where the web book has a page that moves.</p>'
+            f'<p>{LICENCE}</p></header>')
 
 
 def quoted(text):
@@ -230,8 +236,9 @@ def document(book, pages, facts, site):
     if first.get_text() == facts["title"]:  # the title stands on the title page
         first.string = "Preface"
     table, bodies = contents(book, pages), []
-    headers = [f"@page {prefix(page)} {{ @top-right {{ content: {quoted(' '.join(pages[page].h1.get_text().split()))} }} }} "
-               f"#{prefix(page)} {{ page: {prefix(page)} }}" for page in pages]
+    titles = {page: " ".join(article.h1.get_text().split()) for page, article in pages.items()}
+    headers = [f"@page {prefix(page)} {{ @top-right {{ content: {quoted(title)} }} }} "
+               f"#{prefix(page)} {{ page: {prefix(page)} }}" for page, title in titles.items()]
     for caption, names in book:
         if caption:
             for page in names:
@@ -239,7 +246,8 @@ def document(book, pages, facts, site):
             part = BeautifulSoup(f'<h1 class="part">{escape(caption)}</h1>', "html.parser")
             pages[names[0]].insert(0, part)
         bodies += [str(pages[page]) for page in names]
-    sheets = [*styles(site, next(iter(pages))), *((ROOT / "node_modules" / "@fontsource" / f"{font}.css").as_uri() for font in FONTS),
+    fonts = ROOT / "node_modules" / "@fontsource"
+    sheets = [*styles(site, next(iter(pages))), *((fonts / f"{font}.css").as_uri() for font in FONTS),
               Path(__file__).with_suffix(".css").as_uri()]
     return "\n".join([
         '<!doctype html>', '<html lang="en" data-theme="light" data-mode="light">', '<head><meta charset="utf-8">',
@@ -253,7 +261,8 @@ def document(book, pages, facts, site):
 def chromium():
     found = installed()
     if not found:
-        sys.exit("The PDF is printed by Chromium or Chrome, and none is installed; on Debian or Ubuntu: apt install chromium")
+        sys.exit("The PDF is printed by Chromium or Chrome, and none is installed; "
+                 "on Debian or Ubuntu: apt install chromium")
     return found
 
 
@@ -261,7 +270,8 @@ def page_numbers(pdf):
     """{id: number of the page on which it stands}, for each id that a link of the document leads to."""
     with pikepdf.open(pdf) as opened:
         number = {page.objgen: i for i, page in enumerate(opened.pages, 1)}
-        return {name.removeprefix("/"): number[where[0].objgen] for name, where in opened.Root.get("/Dests", {}).items()}
+        places = opened.Root.get("/Dests", {})
+        return {name.removeprefix("/"): number[where[0].objgen] for name, where in places.items()}
 
 
 def printing(html, pdf, smallest=SMALLEST):
@@ -307,31 +317,32 @@ def finish(pdf, facts):
 
 def sentence(lab):
     """What stands in print for an estimator lab: what it shows, and where it is."""
-    from _lib.lab import INTEGRANDS, LAWS  # as in build.py: the tests of the joining need no gradlib
+    from _lib.lab import INTEGRANDS, LAWS  # here, as joining needs no gradlib
 
     integrand, law = INTEGRANDS[lab["data-integrand"]][0], LAWS[lab["data-law"]][0]
-    return (f"In the web book this place moves: you drag sliders, and see draws, the gradient of each draw, running means with "
-            f"error bands, and the exact variances. It begins with F(x) = {integrand} and x ~ {law}.")
+    return ("In the web book this place moves: you drag sliders, and see draws, the gradient of each draw, running "
+            f"means with error bands, and the exact variances. It begins with F(x) = {integrand} and x ~ {law}.")
 
 
 def main():
     book = parts()
     html = PDF.with_suffix(".html")
     PDF.parent.mkdir(parents=True, exist_ok=True)
-    step("1/2  Joining the pages")
     facts = about()
     try:
-        pages = articles(HTML, [page for _, names in book for page in names])
-        join(pages, HTML, sentence)
-        html.write_text(document(book, pages, facts, HTML), "utf8")
-        step("2/2  Printing, twice: the page numbers of the contents are known after the first time")
-        scales = printing(html, PDF)
+        with step("1/2  Joining the pages"):
+            pages = articles(HTML, [page for _, names in book for page in names])
+            join(pages, HTML, sentence)
+            html.write_text(document(book, pages, facts, HTML), "utf8")
+        with step("2/2  Printing, twice: the page numbers of the contents are known after the first time"):
+            scales = printing(html, PDF)
+            finish(PDF, facts)
     except Broken as error:
         sys.exit(f"\nThe PDF has not been made.\n\n{error}")
-    finish(PDF, facts)
     with pikepdf.open(PDF) as opened:
-        step(f"The PDF is ready: {len(opened.pages)} pages, {PDF.stat().st_size / 1e6:.1f} MB; {len(scales)} wide formulas and tables are "
-             f"set smaller, the smallest at {min(scales, default=1):.0%}. Open\n  {PDF}")
+        pages = len(opened.pages)
+    print(f"\nThe PDF is ready: {pages} pages, {PDF.stat().st_size / 1e6:.1f} MB; {len(scales)} wide formulas and "
+          f"tables are set smaller, the smallest at {min(scales, default=1):.0%}. Open\n  {PDF}")
 
 
 if __name__ == "__main__":

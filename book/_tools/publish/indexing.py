@@ -20,9 +20,9 @@ class Entries(SphinxTransform):
     default_priority = 840  # before the index is read from the page
 
     def apply(self, **_):
-        for each in list(self.document.findall(addnodes.index)):
-            entries = [(kind, named(value), *rest) for kind, value, *rest in each["entries"]]
-            each["entries"] = [entry for entry in entries if entry[1]]
+        for node in list(self.document.findall(addnodes.index)):
+            entries = [(kind, named(value), *rest) for kind, value, *rest in node["entries"]]
+            node["entries"] = [entry for entry in entries if entry[1]]
         seen = set()
         for mention in list(self.document.findall(addnodes.pending_xref)):
             term = mention.get("reftarget")
@@ -42,7 +42,7 @@ def named(entry):
 
 
 class Contents(SphinxTransform):
-    """The index is the last page of the contents. The file _toc.yml cannot say so: it names sources, and it has none."""
+    """The index is the last page of the contents. _toc.yml cannot say so: it names sources, and there is none."""
 
     default_priority = 110  # after the contents of _toc.yml have been inserted
 
@@ -62,7 +62,9 @@ def places(links, number, title):
             found[page] = address, "definition", ""
         elif page not in found:
             found[page] = address, chapter or title(page), f"Chapter {chapter}, {title(page)}" if chapter else ""
-    return sorted(found.values(), key=lambda place: (place[1] != "definition", not place[1].isdigit(), place[1].zfill(3)))
+    def order(place):
+        return place[1] != "definition", not place[1].isdigit(), place[1].zfill(3)
+    return sorted(found.values(), key=order)
 
 
 def add_places(app, page, template, context, doctree):

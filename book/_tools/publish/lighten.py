@@ -8,6 +8,7 @@ A Sphinx extension. It changes how things are loaded, not what a reader sees:
 """
 
 import json
+import logging
 import re
 import subprocess
 from html import unescape
@@ -20,9 +21,10 @@ from sphinx.errors import ExtensionError
 from sphinx.writers.html5 import HTML5Translator
 from sphinxcontrib import katex
 
-from notebooks import ROOT
-from typesetting import NODE
+from _tools.notebooks import ROOT
+from _tools.publish.assets import NODE
 
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table of every font
 EAGER = {"documentation_options.js"}  # small, and scripts within the page read it while the page is being read
 
 
@@ -32,8 +34,9 @@ def defer(app, pagename, templatename, context, doctree):
     """Let scripts wait for the page; not those of the search, whose template relies on their order."""
     if pagename != "search":
         context["script_files"] = [
-            _JavaScript(each.filename, priority=each.priority, **{**each.attributes, "defer": "defer"})
-            if each.filename and Path(each.filename).name not in EAGER else each for each in context["script_files"]]
+            _JavaScript(script.filename, priority=script.priority, **{**script.attributes, "defer": "defer"})
+            if script.filename and Path(script.filename).name not in EAGER else script
+            for script in context["script_files"]]
 
 
 # Styles ---------------------------------------------------------------------------------------------------------
@@ -49,8 +52,8 @@ def purge(site):
                           capture_output=True, text=True)
     if done.returncode:
         raise ExtensionError(f"PurgeCSS failed: {done.stderr}")
-    for each in json.loads(done.stdout):
-        Path(each["file"]).write_text(each["css"], "utf8")
+    for style in json.loads(done.stdout):
+        Path(style["file"]).write_text(style["css"], "utf8")
 
 
 # Fonts ----------------------------------------------------------------------------------------------------------
@@ -64,7 +67,7 @@ def characters(site):
     pages = [page.read_text("utf8") for page in site.rglob("*.html")]
     scripts = [script.read_text("utf8") for script in site.rglob("*.js")]
     classes = set(re.findall(r"\bfa-[\w-]+", "".join(pages + scripts)))
-    shown = {ord(each) for each in unescape("".join(pages))}
+    shown = set(map(ord, unescape("".join(pages))))
     for style in site.rglob("*.css"):
         for rule, body in RULE.findall(style.read_text("utf8")):
             names = set(re.findall(r"\.(fa-[\w-]+)", rule))
@@ -92,7 +95,8 @@ SCALE, LINE = 1.21, 1.2  # KaTeX's font size and line height, in ems of the text
 def height(formula):
     """The height of a displayed formula, in ems of the text around, from the struts that KaTeX puts into its pieces."""
     struts = [(float(whole), -float(shift or 0)) for whole, shift in STRUT.findall(formula)]
-    above, below = max((whole - depth for whole, depth in struts), default=0), max((depth for _, depth in struts), default=0)
+    above = max((whole - depth for whole, depth in struts), default=0)
+    below = max((depth for _, depth in struts), default=0)
     return SCALE * max(above + below, LINE)
 
 
@@ -100,8 +104,8 @@ def prepared(formula):
     """A formula that takes its place although it is laid out only near the window, and says whether it may break."""
     if formula.count('class="base"') > 1:
         formula = formula.replace('<span class="katex">', '<span class="katex breakable">', 1)
-    return formula.replace('<span class="katex-display">',
-                           f'<span class="katex-display" style="contain-intrinsic-height:auto {height(formula):.2f}em">', 1)
+    size = f"contain-intrinsic-height:auto {height(formula):.2f}em"
+    return formula.replace('<span class="katex-display">', f'<span class="katex-display" style="{size}">', 1)
 
 
 def visit_literal_block(self, node):
@@ -111,8 +115,8 @@ def visit_literal_block(self, node):
         HTML5Translator.visit_literal_block(self, node)  # ends by telling docutils that this node is done
     finally:
         lines = node.astext().rstrip("\n").count("\n") + 1
-        self.body[start:] = [each.replace('<div class="highlight">', f'<div class="highlight" style="--lines:{lines}">', 1)
-                             for each in self.body[start:]]
+        plain, sized = '<div class="highlight">', f'<div class="highlight" style="--lines:{lines}">'
+        self.body[start:] = [html.replace(plain, sized, 1) for html in self.body[start:]]
 
 
 # ----------------------------------------------------------------------------------------------------------------

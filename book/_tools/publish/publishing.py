@@ -1,13 +1,16 @@
 """What search engines, previews and hosts ask of a page: a description, its address, a site map, a page for errors.
 
-Every page gets a description. All else needs the public address of the site, `html: baseurl:` in _config.yml or the
-environment's SITE_ADDRESS; without one nothing is said, since nothing may be made up. The packages for these
-tasks would be three, and a host's dates, executed copies and sub-paths would still need code of our own.
+Every page gets a description. All else needs the public address of the site (`addresses.py`); without one nothing is
+said. Packages for these tasks were weighed and left:
+
+- sphinxext-opengraph puts raw TeX into descriptions, and Sphinx's logo onto cards; what remains is the tags below;
+- sphinx-sitemap starts a process for its list, and takes dates from sphinx-last-updated-by-git (see `history.py`):
+  `site_map` is six lines;
+- sphinx-notfound-page has a fixed prefix, and replaces functions of Sphinx for it: `rooted` is four lines, and without
+  an address a script finds the root.
 """
 
-import os
 import re
-import sys
 from html import escape
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +18,7 @@ from xml.sax.saxutils import escape as escape_xml
 
 from docutils import nodes
 
-from history import last_change_of
+from _tools.publish.history import last_change_of
 
 LENGTH = 200  # characters of a description, at most
 CARD = "_static/card.png"
@@ -24,21 +27,6 @@ GENERATED = {  # pages without a source
     "search": "Search the full text of the book.",
     "404": "There is no such page in this book.",
 }
-
-
-def checked(address):
-    """The public address with a slash at its end, or None; what is no address stops the build."""
-    if not address:
-        return None
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        sys.exit(f"SITE_ADDRESS or html: baseurl: must be the site's address, as in https://host/path/, not {address!r}")
-    return f"{address.rstrip('/')}/"
-
-
-def site_address(config):
-    """The public address of the site, from the environment or else from _config.yml; None if there is none."""
-    return checked(os.environ.get("SITE_ADDRESS") or config.get("html", {}).get("baseurl"))
 
 
 # Descriptions ---------------------------------------------------------------------------------------------------
@@ -52,7 +40,7 @@ def shortened(text, length=LENGTH):
 
 
 def description(doctree):
-    """A page's own description (`html_meta` in its metadata), or the beginning of its first paragraph without mathematics."""
+    """A page's own description (`html_meta` in its metadata), or the beginning of its first paragraph of words."""
     for meta in doctree.findall(nodes.meta):
         if meta.get("name") == "description":
             return meta["content"]
@@ -65,8 +53,10 @@ def description(doctree):
 
 
 def tags(**properties):
-    return "\n".join(f'<meta {"name" if name in ("description", "robots") or name.startswith("twitter") else "property"}='
-                     f'"{name}" content="{escape(value)}" />' for name, value in properties.items() if value)
+    def kind(name):
+        return "name" if name in ("description", "robots") or name.startswith("twitter") else "property"
+    said = {name: escape(value) for name, value in properties.items() if value}
+    return "\n".join(f'<meta {kind(name)}="{name}" content="{value}" />' for name, value in said.items())
 
 
 def add_tags(app, page, template, context, doctree):
