@@ -107,7 +107,7 @@ class DensityLaw(Law):
             raise ValueError(self.no_path)
         below = getattr(self.distribution, "_cdf", lambda x: None)(self.symbol)
         if below is not None and self._surely_positive:
-            closed = -derivative(inside_support(below), theta) / self.density
+            closed = -derivative(inside_support(below, (0, 1)), theta) / self.density
             if not closed.has(sp.nan, sp.Derivative, sp.Subs, sp.meijerg, sp.hyper):
                 return closed
         if self.support.has(theta):

@@ -516,7 +516,7 @@ def _formal_velocities(cls: type, infinite: tuple) -> tuple[sp.Symbol, tuple, tu
     # ε and x need the signs of their supports, or SymPy cannot invert ε^(1/β).
     inside = sp.Dummy("x", positive=True) if law.support.inf.is_nonnegative else x
     if law.base() is None:
-        below, density = inside_support(law.distribution._cdf(inside)), law.density.subs(x, inside)
+        below, density = inside_support(law.distribution._cdf(inside), (0, 1)), law.density.subs(x, inside)
         slopes = (None if p.is_infinite else tidy(-sp.diff(below, p) / density) for p in parameters)
         return x, parameters, tuple(slope if slope is None else slope.subs(inside, x) for slope in slopes)
     base, g = law.base()
@@ -533,11 +533,11 @@ def _formal_velocities(cls: type, infinite: tuple) -> tuple[sp.Symbol, tuple, tu
     return x, parameters, tuple(velocities)
 
 
-def inside_support(pdf: sp.Expr) -> sp.Expr:
-    """A density or a distribution function without SymPy's Piecewise wrapping, which says 0 and 1 outside the support."""
-    if isinstance(pdf, sp.Piecewise):
-        return next(branch for branch, _ in pdf.args if branch not in (0, 1))
-    return pdf
+def inside_support(formula: sp.Expr, outside: tuple = (0,)) -> sp.Expr:
+    """A density without SymPy's Piecewise wrapping, which says 0 outside the support (a distribution function: 0 and 1)."""
+    if isinstance(formula, sp.Piecewise):
+        return next(piece for piece, _ in formula.args if piece not in outside)
+    return formula
 
 
 def tidy(expression: sp.Expr) -> sp.Expr:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sympy as sp
 from sympy.printing.numpy import SciPyPrinter
 
-from gradlib.engine.kernel.lower import Array, Call, Numbers, Other, Pair
+from gradlib.engine.kernel.lower import Call, Numbers, Other, Pair
 from gradlib.engine.kernel.schedule import Instruction, Map, Places, Product, Sink
 
 
