@@ -341,7 +341,7 @@ FAMILIES: dict[type, Family] = {
         scipy=lambda *parameters: scipy.stats.bernoulli(*parameters),
         support=lambda p: sp.FiniteSet(0, 1),
         density=lambda x, p: p**x * (1 - p) ** (1 - x),
-        values=lambda p: (1, 0),
+        values=lambda p: (0, 1),
         draw=lambda rng, size, p, out=None: rng.random(size) < p,
         quantile=lambda u, p: u < p,
         weak={0: weak.bernoulli},
