@@ -96,18 +96,12 @@ class DensityLaw(Law):
             )
         return None
 
-    @property
-    def _surely_positive(self) -> bool:
-        """Whether SymPy sees that the density is positive on its whole support; elsewhere that is measured on use."""
-        real = {s: sp.Dummy(s.name, real=True, positive=s.is_positive) for s in self.parameters}
-        return self.density.xreplace({**real, self.symbol: self.signed}).is_positive is True
-
     def velocity(self, theta: sp.Symbol) -> sp.Expr:
         if self.no_path:
             raise ValueError(self.no_path)
         below = getattr(self.distribution, "_cdf", lambda x: None)(self.symbol)
-        if below is not None and self._surely_positive:
-            closed = -derivative(inside_support(below, (0, 1)), theta) / self.density
+        if below is not None:  # SymPy has one for families only whose density is positive inside
+            closed = sp.powsimp(-derivative(inside_support(below, (0, 1)), theta) / self.density)
             if not closed.has(sp.nan, sp.Derivative, sp.Subs, sp.meijerg, sp.hyper):
                 return closed
         if self.support.has(theta):

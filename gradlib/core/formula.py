@@ -11,6 +11,7 @@ density is known*.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -42,24 +43,32 @@ class Formula:
     discrete: bool = False
 
     def compile(self, expression: sp.Expr | None = None) -> Callable[[np.ndarray], np.ndarray]:
-        """A function on arrays; what NumPy cannot say (0·∞ far out) mpmath does."""
+        """A function on arrays. What NumPy cannot say (0·∞) is 0 where the logarithm of the density says so, or mpmath's."""
         x = sp.Dummy("x", real=True)
         e = (self.expression if expression is None else expression).xreplace({self.symbol: x})
         fast, exact = sp.lambdify(x, e, "scipy"), sp.lambdify(x, e, "mpmath")
+        logarithm = piecewise(lambda piece: sp.expand_log(sp.log(piece), force=True), self.expression)
+        log_density = sp.lambdify(x, logarithm.xreplace({self.symbol: x}), "scipy")
 
         def f(t: np.ndarray) -> np.ndarray:
             with np.errstate(all="ignore"):
                 values = np.array(np.broadcast_to(np.asarray(fast(t)), np.shape(t)))
-            if np.iscomplexobj(values):
-                values = np.where(abs(values.imag) <= 1e-12 * abs(values.real), values.real, np.nan)
-            for i in np.flatnonzero(np.isnan(values)):
-                values[i] = _exactly(exact, float(t[i]))
+                if np.iscomplexobj(values):
+                    values = np.where(abs(values.imag) <= 1e-12 * abs(values.real), values.real, np.nan)
+                (unsaid,) = np.nonzero(np.isnan(values))
+                if len(unsaid):
+                    nothing = np.broadcast_to(np.real(log_density(t[unsaid])), unsaid.shape) < -745
+                    values[unsaid[nothing]] = 0.0
+                    for i in unsaid[~nothing]:
+                        values[i] = _exactly(exact, float(t[i]))
             return values.astype(float)
 
         return f
 
 
 def _exactly(f: Callable, t: float) -> float:
+    if abs(t) > 1e6:  # exp(exp(t)) has more digits than there is time
+        return 0.0
     try:
         value = f(mp.mpf(t))
         return float(value) if not isinstance(value, mp.mpc) else np.nan
@@ -68,17 +77,24 @@ def _exactly(f: Callable, t: float) -> float:
 
 
 @lru_cache(maxsize=64)
-def landmarks(formula: Formula) -> tuple[float, ...]:
-    """Points around which mass may lie: ends, numbers and kinks of the formula, and its maxima."""
-    x, found = formula.symbol, {0.0, formula.lower, formula.upper}
-    found |= {float(n) * sign for n in formula.expression.atoms(sp.Number) for sign in (1, -1) if n.is_finite}
+def kinks(formula: Formula) -> tuple[float, ...]:
+    """Where the formula may have a kink or jump, inside the support."""
+    x, found = formula.symbol, set()
     for node in formula.expression.atoms(sp.Abs, sp.Heaviside, sp.sign, sp.Max, sp.Min, sp.core.relational.Relational):
-        surfaces = [node.args[0] - other for other in node.args[1:] if other.has(x) or node.args[0].has(x)] or [node.args[0]]
-        for surface in surfaces:
+        first, *others = node.args if isinstance(node, (sp.Max, sp.Min, sp.core.relational.Relational)) else node.args[:1]
+        for surface in [first - other for other in others] or [first]:
             try:
                 found |= {float(root) for root in sp.solveset(surface, x, sp.S.Reals) if root.is_number}
             except (NotImplementedError, ValueError, TypeError):
                 pass
+    return tuple(sorted(point for point in found if formula.lower < point < formula.upper))
+
+
+@lru_cache(maxsize=64)
+def landmarks(formula: Formula) -> tuple[float, ...]:
+    """Points around which mass may lie: ends, numbers and kinks of the formula, and its maxima."""
+    x, found = formula.symbol, {0.0, formula.lower, formula.upper, *kinks(formula)}
+    found |= {float(n) * sign for n in formula.expression.atoms(sp.Number) for sign in (1, -1) if n.is_finite}
     inside = sorted(point for point in found if np.isfinite(point) and formula.lower <= point <= formula.upper)
     inside = inside or [min(max(0.0, formula.lower), formula.upper)]
     slope = formula.compile(derivative(piecewise(lambda p: sp.expand_log(sp.log(p), force=True), formula.expression), x))
@@ -158,10 +174,46 @@ def inverse(formula: Formula) -> Callable[[np.ndarray], np.ndarray]:
                 f"{1 - masses.sum():.2g} of the mass lies beyond {LONGEST:,} values: such a tail cannot be drawn by inversion"
             )
         return lambda u: edges[np.searchsorted(below[:-1], u, side="right")]
+    # One piece between any two kinks: the numerical inversion wants a smooth density.
+    ends = [formula.lower, *kinks(formula), formula.upper]
+    shares, pieces = [], []
+    for low, high in zip(ends, ends[1:]):
+        (here,) = np.nonzero((edges[:-1] >= low) & (edges[1:] <= high))
+        share = float(masses[here].sum() / masses.sum())
+        if share > 1e-14:
+            inner = np.cumsum(masses[here]) / masses[here].sum()
+            middle = float((edges[here][np.searchsorted(inner, 0.5)] + edges[here + 1][np.searchsorted(inner, 0.5)]) / 2)
+            shares.append(share)
+            pieces.append(_smooth_inverse(formula, low, high, middle))
+    steps = np.cumsum(shares)[:-1]
+    starts = np.concatenate([[0.0], steps])
+
+    def quantile(u: np.ndarray) -> np.ndarray:
+        if len(pieces) == 1:
+            return pieces[0](u)
+        which, x = np.searchsorted(steps, u, side="right"), np.empty(np.shape(u))
+        for k, piece in enumerate(pieces):
+            chosen = which == k
+            inside = np.clip((u[chosen] - starts[k]) / shares[k], 2.0**-53, 1 - 2.0**-53)
+            x[chosen] = piece(inside)
+        return x
+
+    # What SciPy inverted, compared with what was integrated here.
+    probe = np.linspace(0.005, 0.995, 199)
+    found = np.interp(quantile(probe), edges[1:], below)
+    at = np.clip(np.searchsorted(edges, quantile(probe)) - 1, 0, len(masses) - 1)
+    if np.any(np.abs(found - probe) > masses[at] / masses.sum() + 1e-8):
+        raise ValueError(f"the distribution function of {formula.expression} was not inverted well enough to draw from it")
+    return quantile
+
+
+def _smooth_inverse(formula: Formula, low: float, high: float, middle: float) -> Callable[[np.ndarray], np.ndarray]:
+    """The quantile function of the density between two points, where it has no kink; ``middle`` is about its median."""
     from scipy.stats import sampling  # slow to import, and needed by such laws only
 
-    f, middle = formula.compile(), float(edges[np.searchsorted(below, 0.5)])
-    low, high = formula.lower, formula.upper
+    f, far = formula.compile(), spread(formula, (1e-15,))
+    # The inversion would search for the tails from its centre, step by step; what lies beyond is below its accuracy.
+    low, high = low if np.isfinite(low) else far[0], high if np.isfinite(high) else far[-1]
     # Where the density has a pole at a finite end, its logarithmic distance has a density without one.
     maps = [(lambda t: t, lambda t: 1.0, low, high, middle)]
     if np.isfinite(low):
@@ -178,8 +230,10 @@ def inverse(formula: Formula) -> Callable[[np.ndarray], np.ndarray]:
     for move, slope, left, right, centre in maps:
         law = type("Law", (), {"pdf": staticmethod(lambda t: float(f(np.array([move(t)]))[0] * slope(t)))})()
         try:
-            generator = sampling.NumericalInversePolynomial(law, center=centre, domain=(left, right), u_resolution=1e-12)
-        except sampling.UNURANError as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", RuntimeWarning)  # an inversion that did not reach its accuracy says so
+                generator = sampling.NumericalInversePolynomial(law, center=centre, domain=(left, right), u_resolution=1e-12)
+        except (sampling.UNURANError, RuntimeWarning) as error:
             reasons.append(str(error))
             continue
         return lambda u: move(np.asarray(generator.ppf(u)))

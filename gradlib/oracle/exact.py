@@ -17,6 +17,7 @@ measured there, and decides.
 
 from __future__ import annotations
 
+import math
 import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
@@ -219,7 +220,7 @@ class _Oracle:
 
     def _probabilities(self, x: sp.Symbol):
         table = self.laws[x].at(self.values).table
-        return [(value, mp.mpf(probability)) for value, probability in table.items()]
+        return [(value, _number(probability)) for value, probability in table.items()]
 
     @lru_cache(maxsize=None)  # noqa: B019 (lives as long as the oracle, which is one call)
     def _mean_in(self, x: sp.Symbol, expression: sp.Expr) -> mp.mpf:
@@ -385,18 +386,27 @@ def _velocity_of_formula(key: str, index: int) -> Callable:
             value = fast(t)
             return float(value) if np.isreal(value) and np.isfinite(value) else float(careful(np.array([t]))[0])
 
+        middle = spread(formula, (0.5,))[0]
+
         def integral(low: float, high: float) -> float:
+            """By the logarithm of the distance to a finite end, where a pole may be."""
+            if not low < high:
+                return 0.0
+            end, side = (formula.lower, 1) if low < middle else (formula.upper, -1)
+            h, a, b = f, low, high
+            if np.isfinite(end):
+                h = lambda t: f(end + side * math.exp(t)) * math.exp(t)  # noqa: E731
+                a, b = sorted(math.log(abs(x - end)) if x != end else -math.inf for x in (low, high))
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # far out nothing is left of the integrand, and the rule says so
-                return quad(f, low, high, epsabs=0, epsrel=1e-13, limit=200)[0] if low < high else 0.0
+                return quad(h, a, b, epsabs=0, epsrel=1e-13, limit=200)[0]
 
         # Breaks where the mass lies, or an adaptive rule may step over it.
-        breaks = {*landmarks(formula), *spread(formula, (1e-30, 1e-12, 1e-6, 1e-2, 0.2)), formula.lower, formula.upper}
+        breaks = {*landmarks(formula), *spread(formula, (1e-30, 1e-12, 1e-6, 1e-2, 0.2)), middle, formula.lower, formula.upper}
         breaks = sorted(point for point in breaks if formula.lower <= point <= formula.upper)
         parts = [integral(low, high) for low, high in zip(breaks, breaks[1:])]
         below = [0.0, *accumulate(parts)]
         above = [*reversed([*accumulate(reversed(parts))]), 0.0]
-        middle = spread(formula, (0.5,))[0]
         return sp.lambdify(formula.symbol, formula.expression, "mpmath"), integral, breaks, below, above, middle
 
     @lru_cache(maxsize=2**14)  # mean and variance share their nodes
