@@ -99,12 +99,21 @@ class ArrayLaw:
         return dict(zip(self.parameters, self._call("score", x, at)))
 
     def velocity(self, x: np.ndarray, at: Arrays) -> dict[sp.Symbol, np.ndarray]:
-        r"""The path Jacobian :math:`\partial_\theta g_\theta(\varepsilon)` at :math:`\varepsilon = g_\theta^{-1}(x)` for each θ: it is diagonal."""
+        r"""The velocity :math:`\partial_\theta g_\theta(\varepsilon)`, :math:`\varepsilon = g_\theta^{-1}(x)`, for each θ.
+
+        The Jacobian of the path is diagonal: entry i moves with θ_i alone.
+        """
         self._require_path()
         return dict(zip(self.parameters, self._call("velocity", x, at)))
 
     def weak_derivative(
-        self, theta: sp.Symbol, rng: np.random.Generator, at: Arrays, size: int | tuple[int, ...] = (), *, coupled: bool = False
+        self,
+        theta: sp.Symbol,
+        rng: np.random.Generator,
+        at: Arrays,
+        size: int | tuple[int, ...] = (),
+        *,
+        coupled: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         r"""Draws of the pair in :math:`\partial_\theta p = c\,(p^+ - p^-)`.
 
@@ -119,7 +128,9 @@ class ArrayLaw:
         self._require_known(theta)
         touched = [i for i, p in enumerate(self.law.parameters) if p.has(theta)]
         if len(touched) != 1:
-            raise UnsoundEstimator(f"{theta} enters {len(touched)} parameters of {self.law.name}: draw the pair of each by itself")
+            raise UnsoundEstimator(
+                f"{theta} enters {len(touched)} parameters of {self.law.name}: draw the pair of each by itself"
+            )
         noise, expressions = _pair(self.law, theta, touched[0], coupled)
         shape = self._values(at, size)[1]
         values, x = dict(at), self.law.symbol
@@ -163,30 +174,36 @@ class ArrayLaw:
         values, _ = self._values(at, ())
         x = np.asarray(x, float)
         shape = np.broadcast_shapes(x.shape, *(v.shape for v in values))
-        arrays = _compiled(_expressions(self.law, what, self.parameters), (self.law.symbol, *self.parameters))(x, *values)
+        arrays = _compiled(_expressions(self.law, what, self.parameters), (self.law.symbol, *self.parameters))(
+            x, *values
+        )
         return [np.broadcast_to(np.asarray(a, float), shape) for a in arrays]
 
 
 @lru_cache(maxsize=256)
-def _expressions(each: Law, what: str, parameters: tuple[sp.Symbol, ...]) -> tuple[sp.Expr, ...]:
+def _expressions(law: Law, what: str, parameters: tuple[sp.Symbol, ...]) -> tuple[sp.Expr, ...]:
     match what:
         case "log_density":
-            return (each.log_density,)
+            return (law.log_density,)
         case "score":
-            return tuple(sp.sympify(each.score(theta)) for theta in parameters)
+            return tuple(sp.sympify(law.score(theta)) for theta in parameters)
         case "velocity":
-            return tuple(sp.sympify(each.velocity(theta)) for theta in parameters)
+            return tuple(sp.sympify(law.velocity(theta)) for theta in parameters)
         case "path":
-            _, g = each.base() or (None, lambda eps: eps)
-            return (g(each.symbol),)  # ε goes by the name of x here
+            _, g = law.base() or (None, lambda eps: eps)
+            return (g(law.symbol),)  # ε goes by the name of x here
     raise KeyError(what)
 
 
 @lru_cache(maxsize=256)
-def _pair(each: Law, theta: sp.Symbol, touched: int, coupled: bool) -> tuple[tuple[tuple[sp.Symbol, sp.Basic], ...], tuple[sp.Expr, ...]]:
-    """The noise of a weak derivative as pairs (symbol, law), and (c, x⁺, x⁻) in it. The symbols are the same in every call, or
-    nothing would be found compiled."""
-    pair, noise = each.weak_pair(touched), []
+def _pair(
+    law: Law, theta: sp.Symbol, touched: int, coupled: bool
+) -> tuple[tuple[tuple[sp.Symbol, sp.Basic], ...], tuple[sp.Expr, ...]]:
+    """The noise of a weak derivative as pairs (symbol, law), and (c, x⁺, x⁻) in it.
+
+    The symbols are the same in every call, or nothing would be found compiled.
+    """
+    pair, noise = law.weak_pair(touched), []
 
     def fresh(laws) -> list[sp.Symbol]:
         symbols = [sp.Dummy(real=True) for _ in laws]
@@ -194,11 +211,11 @@ def _pair(each: Law, theta: sp.Symbol, touched: int, coupled: bool) -> tuple[tup
         return symbols
 
     if coupled:
-        given = [each.symbol] * pair.shares_x + fresh(pair.coupled[0])
+        given = [law.symbol] * pair.shares_x + fresh(pair.coupled[0])
         sides = [pair.coupled[1](*given), pair.coupled[2](*given)]
     else:
-        sides = [each.symbol if side is None else side.x(*fresh(side.noise)) for side in (pair.plus, pair.minus)]
-    c = pair.constant * sp.diff(each.parameters[touched], theta)
+        sides = [law.symbol if side is None else side.x(*fresh(side.noise)) for side in (pair.plus, pair.minus)]
+    c = pair.constant * sp.diff(law.parameters[touched], theta)
     return tuple(noise), tuple(map(sp.sympify, (c, *sides)))
 
 
@@ -208,7 +225,9 @@ def _compiled(expressions: tuple[sp.Expr, ...], symbols: tuple[sp.Symbol, ...]) 
     printer = KernelPrinter(qualified=False)
     modules = [{"velocity": _velocity}, "scipy", "numpy"]
     dummies = {s: sp.Dummy() for s in symbols}  # a user's symbol may be called lambda
-    function = sp.lambdify(list(dummies.values()), [e.xreplace(dummies) for e in expressions], modules, printer=printer, cse=True)
+    function = sp.lambdify(
+        list(dummies.values()), [e.xreplace(dummies) for e in expressions], modules, printer=printer, cse=True
+    )
 
     def call(*arrays):
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -227,8 +246,8 @@ def _velocity(family: str, index: int) -> Callable:
         x, *parameters = np.broadcast_arrays(x, *parameters)
         sets, which = np.unique(np.stack([p.ravel() for p in parameters]), axis=1, return_inverse=True)
         values, flat = np.empty(x.size), x.ravel()
-        for i, each in enumerate(sets.T):
-            values[which == i] = velocity(flat[which == i], *each)
+        for i, numbers in enumerate(sets.T):
+            values[which == i] = velocity(flat[which == i], *numbers)
         return values.reshape(x.shape)
 
     return elementwise

@@ -111,19 +111,30 @@ class Comparison:
         if not np.isfinite(row.variance):
             return "infinite variance" if np.isinf(row.variance) else "variance not computed"
         words = []
-        finite = [each for each in self.sound if np.isfinite(each.variance)]
-        if row.work == min(each.work for each in finite):
+        finite = [row for row in self.sound if np.isfinite(row.variance)]
+        if row.work == min(row.work for row in finite):
             words.append("best for its cost")
-        if row.variance == min(each.variance for each in finite):
+        if row.variance == min(row.variance for row in finite):
             words.append("lowest variance")
         if not words:
-            best = min(each.work for each in finite)
-            words.append(f"{row.work / best:.3g} times the best's work" if best > 0 else "not needed: another has variance 0")
+            best = min(row.work for row in finite)
+            words.append(
+                f"{row.work / best:.3g} times the best's work" if best > 0 else "not needed: another has variance 0"
+            )
         return ", ".join(words)
 
     def _cells(self) -> list[list[str]]:
         timed = any(row.seconds is not None for row in self.rows)
-        header = ["estimator", "exact", "variance", "measured", "cost", "variance × cost", *(["ns a draw"] if timed else []), "verdict"]
+        header = [
+            "estimator",
+            "exact",
+            "variance",
+            "measured",
+            "cost",
+            "variance × cost",
+            *(["ns a draw"] if timed else []),
+            "verdict",
+        ]
         cells = [header]
         for row in self.rows:
             if row.expectation is None:
@@ -154,10 +165,13 @@ class Comparison:
         header, *body = ([html.escape(cell) for cell in row] for row in self._cells())
         head = "".join(f'<th scope="col">{cell}</th>' for cell in header)
         rows = "".join(
-            f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in rest) + "</tr>" for first, *rest in body
+            f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in rest) + "</tr>"
+            for first, *rest in body
         )
         refused = "".join(f"<li><b>{html.escape(row.name)}</b>: {html.escape(row.reason)}</li>" for row in self.refused)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" + (f"<p>Refused:</p><ul>{refused}</ul>" if refused else "")
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" + (
+            f"<p>Refused:</p><ul>{refused}</ul>" if refused else ""
+        )
 
 
 def compare(
@@ -173,7 +187,7 @@ def compare(
     r"""All estimators of one derivative that gradlib knows, with exact variances.
 
     The unbiased ones: score function (plain; with the mean of F, with the optimal constant and with
-    leave-one-out as baseline; with F's Taylor polynomial as control variate), pathwise (also without the direct term where
+    leave-one-out as baseline; with F's Taylor polynomial as control variate), pathwise (without the direct term, too, where
     that has mean zero), measure-valued (plain and coupled), and the sum over finite variables. For
     comparison the biased ones: a central difference with common random numbers (step 0.05), and for discrete
     variables straight-through and Gumbel-softmax (temperature 0.5).
@@ -216,7 +230,9 @@ def compare(
         "score function": lambda: score_function(J, theta),
         "score function, mean as baseline": lambda: score_function(J, theta, baseline=exact(J, at)),
         "score function, optimal baseline": lambda: score_function(J, theta, baseline=optimal_baseline(J, theta, at)),
-        f"score function, leave-one-out, batches of {batch}": lambda: score_function(J, theta, baseline="leave-one-out", batch=batch),
+        f"score function, leave-one-out, batches of {batch}": lambda: score_function(
+            J, theta, baseline="leave-one-out", batch=batch
+        ),
         "score function, delta method": lambda: delta_method(J, theta, at),
         "pathwise": lambda: pathwise(J, theta),
         "pathwise, score as control variate": lambda: _with_score(J, theta, at),
@@ -230,8 +246,13 @@ def compare(
     }
     if where == "integrand":  # no density moves: there is one estimator
         builders = {"pathwise": builders["pathwise"], "finite difference": builders["finite difference"]}
-    elif any(each.is_discrete for each in J.laws if theta in each.free_symbols):
-        for name in ("pathwise, score as control variate", "sticking the landing", "score function, delta method", "finite difference"):
+    elif any(law.is_discrete for law in J.laws if theta in law.free_symbols):
+        for name in (
+            "pathwise, score as control variate",
+            "sticking the landing",
+            "score function, delta method",
+            "finite difference",
+        ):
             del builders[name]
     else:
         for name in ("straight-through", "Gumbel-softmax"):
@@ -296,8 +317,16 @@ def _row(name: str, G: Expectation, at: Mapping, truth: float, samples: int, rng
 
 
 def _order(row: Row) -> tuple:
-    return row.expectation is None, row.is_biased, not np.isfinite(row.variance), row.work if np.isfinite(row.work) else 0, row.cost
+    return (
+        row.expectation is None,
+        row.is_biased,
+        not np.isfinite(row.variance),
+        row.work if np.isfinite(row.work) else 0,
+        row.cost,
+    )
 
 
 def _short(number: float) -> str:
-    return "∞" if np.isinf(number) else "?" if np.isnan(number) else f"{number + 0.0:.4g}" if abs(number) > 1e-12 else "0"
+    return (
+        "∞" if np.isinf(number) else "?" if np.isnan(number) else f"{number + 0.0:.4g}" if abs(number) > 1e-12 else "0"
+    )

@@ -48,7 +48,9 @@ def bind(J: Expectation, at: Mapping | None, functions: Mapping | None) -> Bindi
         UnsoundEstimator: for a black box whose derivative is needed and not given.
     """
     if not isinstance(J, Expectation):
-        raise TypeError(f"expected an Expectation, got {type(J).__name__}: build one with gradlib.Expectation(integrand)")
+        raise TypeError(
+            f"expected an Expectation, got {type(J).__name__}: build one with gradlib.Expectation(integrand)"
+        )
     if functions is not None and not isinstance(functions, Mapping):
         raise TypeError(f"functions= takes a dictionary {{F: callable}}, got {type(functions).__name__}")
     if at is not None and not isinstance(at, Mapping):
@@ -64,9 +66,9 @@ def bind(J: Expectation, at: Mapping | None, functions: Mapping | None) -> Bindi
         raise ValueError(f"no value for {names}: give one in at={{symbol: number}}")
     laws = J.laws
     figures = []
-    for each in laws:
-        figures.append(tuple(_evaluate(p, values) for p in each.parameters))
-        each.check(figures[-1])
+    for law in laws:
+        figures.append(tuple(_evaluate(p, values) for p in law.parameters))
+        law.check(figures[-1])
     components, boxes = _replace_functions(J, functions or {})
     _check_impossible_values(laws, figures, values, components)
     return Binding(laws, values, components, boxes, tuple(figures))
@@ -77,15 +79,17 @@ def _check_impossible_values(laws, figures, values: dict, components) -> None:
 
     There the score function is not valid: the probability's derivative is missing from it.
     """
-    for each, probabilities in zip(laws, figures, strict=True):
-        if 0 not in probabilities or not each.is_finite:
+    for law, probabilities in zip(laws, figures, strict=True):
+        if 0 not in probabilities or not law.is_finite:
             continue
-        here = each.at({symbol: sp.Float(number, 30) for symbol, number in values.items()})
+        here = law.at({symbol: sp.Float(number, 30) for symbol, number in values.items()})
         for value in (k for k, p in here.table.items() if p.is_zero):
-            if any(c.subs({**values, each.symbol: value}).has(sp.zoo, sp.oo, sp.nan) for c in components):
+            if any(c.subs({**values, law.symbol: value}).has(sp.zoo, sp.oo, sp.nan) for c in components):
                 raise ValueError(
-                    f"{each.variable} = {value} has probability 0 here, and the integrand is not finite there: on the edge of "
-                    "the parameters' domain the score function misses that value's share. Leave the value out, or move inside"
+                    f"{law.variable} = {value} has probability 0 here, and the integrand is not finite there: on the "
+                    "edge of "
+                    "the parameters' domain the score function misses that value's share. Leave the value out, or "
+                    "move inside"
                 )
 
 
@@ -148,7 +152,9 @@ def _replace_functions(J: Expectation, functions: Mapping):
             function = boxes[name, orders]
         except KeyError:
             if orders is None:
-                raise ValueError(f"the integrand holds the undefined function {name}: give functions={{{name}: callable}}") from None
+                raise ValueError(
+                    f"the integrand holds the undefined function {name}: give functions={{{name}: callable}}"
+                ) from None
             raise UnsoundEstimator(
                 f"this needs a derivative of {name}, and {name} is a black box: give it as "
                 f"functions={{..., {name}(x).diff(x): callable}}, or use score_function"

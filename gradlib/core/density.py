@@ -21,7 +21,6 @@ from gradlib.core.formula import Formula, derivative, inverse, piecewise, spread
 from gradlib.core.law import Law, Sampler, Velocity, inside_support
 
 
-
 TOLERANCE = 1e-6  # of the mass: a pole at an edge hides 1e-8 of it between two neighbouring numbers
 
 
@@ -67,7 +66,7 @@ class DensityLaw(Law):
             return sp.Derivative(sp.log(self.density), theta) if self.density.has(theta) else sp.S.Zero
         if not isinstance(self.density, sp.Piecewise):
             return derivative(self.log_density, theta)
-        # SymPy takes a Piecewise apart that stands beside a variable with a Piecewise in its density: indicators instead.
+        # SymPy takes a Piecewise apart that stands beside a variable with a Piecewise in its density. So: indicators.
         total, before = sp.S.Zero, sp.S.One
         for piece, condition in self.density.args:
             here = _indicator(condition)
@@ -80,20 +79,14 @@ class DensityLaw(Law):
     @property
     def no_path(self) -> str | None:
         if self.is_discrete:
-            return (
-                f"{self.variable} is discrete, and its draws do not move smoothly with the parameter. "
-                "Use score_function, or sum over its values (exact)"
-            )
+            return super().no_path
         if self.is_abstract:
             return (
                 f"{self.variable} has an abstract density and no path is known. Write x = g(eps, theta) with a base "
                 "variable eps yourself, and differentiate Expectation(F(g(eps, theta))); or use score_function"
             )
         if not isinstance(self.support, sp.Interval):
-            return (
-                f"the support of {self.variable} has a gap, and its draws cannot move across it. "
-                "Use score_function"
-            )
+            return f"the support of {self.variable} has a gap, and its draws cannot move across it. Use score_function"
         return None
 
     def velocity(self, theta: sp.Symbol) -> sp.Expr:
@@ -106,7 +99,8 @@ class DensityLaw(Law):
                 return closed
         if self.support.has(theta):
             raise UnsoundEstimator(
-                f"pathwise: the support of {self.variable} ~ {self.name} moves with {theta}, and its distribution function is "
+                f"pathwise: the support of {self.variable} ~ {self.name} moves with {theta}, and its distribution "
+                "function is "
                 f"not known. Write {self.variable} through a variable whose support is fixed"
             )
         # The same formula has the same key, whatever its symbols are called.
@@ -133,10 +127,13 @@ class DensityLaw(Law):
             mass, lowest, where = weighed(self._here(numbers))
             place = f" at {shown}" if shown else ""
             if lowest < 0:
-                raise ValueError(f"the density of {self.variable} is negative{place}: {lowest:.6g} at {self.variable} = {where:.6g}")
+                raise ValueError(
+                    f"the density of {self.variable} is negative{place}: {lowest:.6g} at {self.variable} = {where:.6g}"
+                )
             if not abs(mass - 1) <= TOLERANCE:
                 raise ValueError(
-                    f"the density of {self.variable} integrates to {mass:.6g}{place}, and not to 1: divide it by its integral, "
+                    f"the density of {self.variable} integrates to {mass:.6g}{place}, and not to 1: divide it by its "
+                    "integral, "
                     "or state its support with set="
                 )
 
@@ -150,7 +147,9 @@ class DensityLaw(Law):
         u, x = uniform(rng, shape), np.empty(shape)
         parameters = [np.broadcast_to(p, shape) for p in parameters]
         for numbers in _sets(parameters):
-            here = np.logical_and.reduce([p == number for p, number in zip(parameters, numbers)] or [np.ones(shape, bool)])
+            here = np.logical_and.reduce(
+                [p == number for p, number in zip(parameters, numbers)] or [np.ones(shape, bool)]
+            )
             x[here] = inverse(self._here(numbers))(u[here])
         return x
 

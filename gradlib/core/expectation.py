@@ -68,7 +68,11 @@ class Expectation(sp.Expr):
                 raise ValueError(f"a vector-valued integrand is a column, got a matrix of shape {integrand.shape}")
             integrand = sp.ImmutableMatrix(integrand)
         elif not isinstance(integrand, sp.Expr):
-            hint = f": write sympy.Piecewise((1, {integrand}), (0, True))" if isinstance(integrand, sp.logic.boolalg.Boolean) else ""
+            hint = (
+                f": write sympy.Piecewise((1, {integrand}), (0, True))"
+                if isinstance(integrand, sp.logic.boolalg.Boolean)
+                else ""
+            )
             raise TypeError(f"the integrand must be a SymPy expression with numeric values, got {integrand}{hint}")
         shown = set(random_symbols(integrand))
         if variables is None:
@@ -106,7 +110,8 @@ class Expectation(sp.Expr):
             other = seen.setdefault(symbol.name, symbol)
             if other != symbol:
                 raise ValueError(
-                    f"this expectation holds the symbol {symbol.name} with {_stated(symbol)} and the symbol {symbol.name} "
+                    f"this expectation holds the symbol {symbol.name} with {_stated(symbol)} and the symbol "
+                    f"{symbol.name} "
                     f"with {_stated(other)}: SymPy tells them apart. Create it once and use that object"
                 )
 
@@ -146,8 +151,8 @@ class Expectation(sp.Expr):
     @cached_property
     def parameters(self) -> frozenset[sp.Symbol]:
         """All symbols that need a value, in the integrand or in a law."""
-        symbols = self.plain.free_symbols - {each.symbol for each in self.laws}
-        return frozenset(symbols.union(*(each.free_symbols for each in self.laws)))
+        symbols = self.plain.free_symbols - {law.symbol for law in self.laws}
+        return frozenset(symbols.union(*(law.free_symbols for law in self.laws)))
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
@@ -158,12 +163,12 @@ class Expectation(sp.Expr):
         expression = sp.sympify(expression)
         # An expectation inside this one binds its own variables.
         inner = {J: sp.Dummy() for J in expression.atoms(Expectation)}
-        plain = expression.xreplace(inner).xreplace({each.variable: each.symbol for each in self.laws})
+        plain = expression.xreplace(inner).xreplace({law.variable: law.symbol for law in self.laws})
         return plain.xreplace({name: J for J, name in inner.items()})
 
     def to_random(self, expression):
         """The inverse of :meth:`to_plain`."""
-        return sp.sympify(expression).xreplace({each.symbol: each.variable for each in self.laws})
+        return sp.sympify(expression).xreplace({law.symbol: law.variable for law in self.laws})
 
     def with_integrand(self, plain, assumptions: Iterable[str] = (), noise: Iterable[RandomSymbol] = ()) -> Expectation:
         """The same variables with another integrand (or a list of them), given in plain symbols.
@@ -190,20 +195,22 @@ class Expectation(sp.Expr):
     def sort_key(self, order=None):
         # Random symbols of one name and different laws are alike to SymPy: their terms would come in any order.
         cls, (n, keys), exponent, coefficient = super().sort_key(order)
-        laws = tuple(each.text(StrPrinter()) for each in self.laws)
+        laws = tuple(law.text(StrPrinter()) for law in self.laws)
         return cls, (n, (*keys, laws)), exponent, coefficient
 
     def _latex(self, printer):
-        under = ", ".join(
-            rf"{printer._print(each.symbol)} \sim {each.latex(printer)}" for each in self.laws
-        )
+        under = ", ".join(rf"{printer._print(law.symbol)} \sim {law.latex(printer)}" for law in self.laws)
         body = printer._print(self.plain)
         # A matrix brings its own brackets. The law stands below the E, where it takes less width.
         return rf"\underset{{{under}}}{{\mathbb{{E}}}}" + (body if self.is_vector else rf"\left[{body}\right]")
 
     def _sympystr(self, printer):
         under = ", ".join(f"{v} ~ {law(v).text(printer)}" for v in self.variables)
-        body = "[" + ", ".join(map(printer._print, self.integrand)) + "]" if self.is_vector else printer._print(self.integrand)
+        body = (
+            "[" + ", ".join(map(printer._print, self.integrand)) + "]"
+            if self.is_vector
+            else printer._print(self.integrand)
+        )
         return f"E[{body}], {under}"
 
     _sympyrepr = _sympystr
@@ -242,11 +249,13 @@ def dependence(J: Expectation, theta: sp.Symbol) -> str:
         'both'
     """
     if not isinstance(J, Expectation):
-        raise TypeError(f"expected an Expectation, got {type(J).__name__}: build one with gradlib.Expectation(integrand)")
+        raise TypeError(
+            f"expected an Expectation, got {type(J).__name__}: build one with gradlib.Expectation(integrand)"
+        )
     if not isinstance(theta, sp.Symbol):
         raise TypeError(f"the parameter must be a SymPy symbol, got {theta!r}")
     check_known(theta, J.parameters, "occurs nowhere in")
-    in_law = any(theta in each.free_symbols for each in J.laws)
+    in_law = any(theta in law.free_symbols for law in J.laws)
     in_integrand = theta in J.plain.free_symbols
     return "both" if in_law and in_integrand else "distribution" if in_law else "integrand"
 

@@ -5,7 +5,7 @@ A density, its support and its parameters belong to :mod:`sympy.stats`. A row ad
 * the domain of every parameter, and the conditions between them, so that a wrong value is refused before any draw;
 * a *path*: a map :math:`x = g_\theta(\varepsilon)` from a base law with no (or fewer) parameters, from which
   draws and pathwise derivatives both follow;
-* how NumPy draws the base law, its quantile, and the frozen SciPy distribution that tells the oracle where the mass lies;
+* how NumPy draws the base law, its quantile, and the SciPy distribution that tells the oracle where the mass lies;
 * the pairs of densities that make up its weak derivatives (:mod:`gradlib.core.weak`).
 
 No score and no path derivative is written here: :class:`gradlib.core.law.Law` derives them.

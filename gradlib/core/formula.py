@@ -2,8 +2,8 @@
 
 Where the mass lies nobody says. It is looked for around the ends of the support, the numbers in the formula, its kinks
 and its maxima, over all scales. The quantile is SciPy's numerical inversion of the distribution function
-(:class:`scipy.stats.sampling.NumericalInversePolynomial`, with an error of 1e-12 in its argument); that of whole numbers
-comes from a table of their probabilities.
+(:class:`scipy.stats.sampling.NumericalInversePolynomial`, with an error of 1e-12 in its argument); that of whole
+numbers comes from a table of their probabilities.
 
 Source: Derflinger, Hörmann and Leydold (2010), *Random variate generation by numerical inversion when only the
 density is known*.
@@ -43,7 +43,7 @@ class Formula:
     discrete: bool = False
 
     def compile(self, expression: sp.Expr | None = None) -> Callable[[np.ndarray], np.ndarray]:
-        """A function on arrays. What NumPy cannot say (0·∞) is 0 where the logarithm of the density says so, or mpmath's."""
+        """A function on arrays. What NumPy cannot say (0·∞) the logarithm of the density does, or mpmath."""
         x = sp.Dummy("x", real=True)
         e = (self.expression if expression is None else expression).xreplace({self.symbol: x})
         fast, exact = sp.lambdify(x, e, "scipy"), sp.lambdify(x, e, "mpmath")
@@ -65,6 +65,24 @@ class Formula:
 
         return f
 
+    def compile_scalar(self, expression: sp.Expr | None = None) -> Callable[[float], float]:
+        """The same for one number at a time."""
+        e = self.expression if expression is None else expression
+        fast, careful = sp.lambdify(self.symbol, e, "scipy"), self.compile(expression)
+
+        def f(t: float) -> float:
+            try:
+                with np.errstate(all="ignore"):
+                    value = fast(t)
+                if np.isreal(value) and np.isfinite(value):
+                    return float(value)
+            except (ZeroDivisionError, OverflowError):
+                pass
+            value = float(careful(np.array([t]))[0])
+            return value if np.isfinite(value) else 0.0
+
+        return f
+
 
 def _exactly(f: Callable, t: float) -> float:
     if abs(t) > 1e6:  # exp(exp(t)) has more digits than there is time
@@ -81,7 +99,9 @@ def kinks(formula: Formula) -> tuple[float, ...]:
     """Where the formula may have a kink or jump, inside the support."""
     x, found = formula.symbol, set()
     for node in formula.expression.atoms(sp.Abs, sp.Heaviside, sp.sign, sp.Max, sp.Min, sp.core.relational.Relational):
-        first, *others = node.args if isinstance(node, (sp.Max, sp.Min, sp.core.relational.Relational)) else node.args[:1]
+        first, *others = (
+            node.args if isinstance(node, (sp.Max, sp.Min, sp.core.relational.Relational)) else node.args[:1]
+        )
         for surface in [first - other for other in others] or [first]:
             try:
                 found |= {float(root) for root in sp.solveset(surface, x, sp.S.Reals) if root.is_number}
@@ -97,7 +117,9 @@ def landmarks(formula: Formula) -> tuple[float, ...]:
     found |= {float(n) * sign for n in formula.expression.atoms(sp.Number) for sign in (1, -1) if n.is_finite}
     inside = sorted(point for point in found if np.isfinite(point) and formula.lower <= point <= formula.upper)
     inside = inside or [min(max(0.0, formula.lower), formula.upper)]
-    slope = formula.compile(derivative(piecewise(lambda p: sp.expand_log(sp.log(p), force=True), formula.expression), x))
+    slope = formula.compile(
+        derivative(piecewise(lambda p: sp.expand_log(sp.log(p), force=True), formula.expression), x)
+    )
     grid = _grid(formula, inside, 3)
     with np.errstate(all="ignore"):
         signs = np.sign(slope(grid))
@@ -158,7 +180,8 @@ def require_no_gap(formula: Formula) -> None:
     empty = values < GAP * np.minimum(left, right)
     if empty.any():
         raise UnsoundEstimator(
-            f"pathwise: the density {formula.expression} vanishes inside its support, at {edges[1:-1][empty][0]:.6g}: its draws "
+            f"pathwise: the density {formula.expression} vanishes inside its support, at {edges[1:-1][empty][0]:.6g}: "
+            "its draws "
             "cannot move across the gap. Use score_function"
         )
 
@@ -171,7 +194,8 @@ def inverse(formula: Formula) -> Callable[[np.ndarray], np.ndarray]:
     if formula.discrete:
         if masses.sum() < 1 - 1e-12:
             raise ValueError(
-                f"{1 - masses.sum():.2g} of the mass lies beyond {LONGEST:,} values: such a tail cannot be drawn by inversion"
+                f"{1 - masses.sum():.2g} of the mass lies beyond {LONGEST:,} values: such a tail cannot be drawn by "
+                "inversion"
             )
         return lambda u: edges[np.searchsorted(below[:-1], u, side="right")]
     # One piece between any two kinks: the numerical inversion wants a smooth density.
@@ -182,7 +206,9 @@ def inverse(formula: Formula) -> Callable[[np.ndarray], np.ndarray]:
         share = float(masses[here].sum() / masses.sum())
         if share > 1e-14:
             inner = np.cumsum(masses[here]) / masses[here].sum()
-            middle = float((edges[here][np.searchsorted(inner, 0.5)] + edges[here + 1][np.searchsorted(inner, 0.5)]) / 2)
+            middle = float(
+                (edges[here][np.searchsorted(inner, 0.5)] + edges[here + 1][np.searchsorted(inner, 0.5)]) / 2
+            )
             shares.append(share)
             pieces.append(_smooth_inverse(formula, low, high, middle))
     steps = np.cumsum(shares)[:-1]
@@ -203,7 +229,9 @@ def inverse(formula: Formula) -> Callable[[np.ndarray], np.ndarray]:
     found = np.interp(quantile(probe), edges[1:], below)
     at = np.clip(np.searchsorted(edges, quantile(probe)) - 1, 0, len(masses) - 1)
     if np.any(np.abs(found - probe) > masses[at] / masses.sum() + 1e-8):
-        raise ValueError(f"the distribution function of {formula.expression} was not inverted well enough to draw from it")
+        raise ValueError(
+            f"the distribution function of {formula.expression} was not inverted well enough to draw from it"
+        )
     return quantile
 
 
@@ -211,16 +239,19 @@ def _smooth_inverse(formula: Formula, low: float, high: float, middle: float) ->
     """The quantile function of the density between two points, where it has no kink; ``middle`` is about its median."""
     from scipy.stats import sampling  # slow to import, and needed by such laws only
 
-    f, far = formula.compile(), spread(formula, (1e-15,))
+    f, far = formula.compile_scalar(), spread(formula, (1e-15,))
     # The inversion would search for the tails from its centre, step by step; what lies beyond is below its accuracy.
     low, high = low if np.isfinite(low) else far[0], high if np.isfinite(high) else far[-1]
     # Where the density has a pole at a finite end, its logarithmic distance has a density without one.
-    maps = [(lambda t: t, lambda t: 1.0, low, high, middle)]
-    if np.isfinite(low):
+    scale = (far[-1] - far[0]) / 16 or 1.0  # a narrow density far away is moved to 0, or its digits are lost
+    maps = [(lambda t: middle + scale * t, lambda t: scale, (low - middle) / scale, (high - middle) / scale, 0.0)]
+    if np.isfinite(formula.lower):
         maps.append((lambda t: low + np.exp(t), np.exp, -np.inf, np.log(high - low), np.log(middle - low)))
-    if np.isfinite(high):
-        maps.append((lambda t: high - np.exp(-t), lambda t: np.exp(-t), -np.log(high - low), np.inf, -np.log(high - middle)))
-    if np.isfinite(low) and np.isfinite(high):
+    if np.isfinite(formula.upper):
+        maps.append(
+            (lambda t: high - np.exp(-t), lambda t: np.exp(-t), -np.log(high - low), np.inf, -np.log(high - middle))
+        )
+    if np.isfinite(formula.lower) and np.isfinite(formula.upper):
         share = (middle - low) / (high - low)
         maps.append((
             lambda t: low + (high - low) / (1 + np.exp(-t)), lambda t: (high - low) / (2 + 2 * np.cosh(t)),
@@ -228,11 +259,13 @@ def _smooth_inverse(formula: Formula, low: float, high: float, middle: float) ->
         ))  # fmt: skip
     reasons = []
     for move, slope, left, right, centre in maps:
-        law = type("Law", (), {"pdf": staticmethod(lambda t: float(f(np.array([move(t)]))[0] * slope(t)))})()
+        law = type("Law", (), {"pdf": staticmethod(lambda t: f(float(move(t))) * float(slope(t)))})()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", RuntimeWarning)  # an inversion that did not reach its accuracy says so
-                generator = sampling.NumericalInversePolynomial(law, center=centre, domain=(left, right), u_resolution=1e-12)
+                generator = sampling.NumericalInversePolynomial(
+                    law, center=centre, domain=(left, right), u_resolution=1e-12
+                )
         except (sampling.UNURANError, RuntimeWarning) as error:
             reasons.append(str(error))
             continue
@@ -261,11 +294,13 @@ def piecewise(f: Callable[[sp.Expr], sp.Expr], e: sp.Expr) -> sp.Expr:
     """f of an expression, piece by piece."""
     if not isinstance(e, sp.Piecewise):
         return f(e)
-    return sp.Piecewise(*((f(piece) if piece != 0 else sp.S.NegativeInfinity, condition) for piece, condition in e.args))
+    return sp.Piecewise(
+        *((f(piece) if piece != 0 else sp.S.NegativeInfinity, condition) for piece, condition in e.args)
+    )
 
 
 def derivative(e: sp.Expr, theta: sp.Symbol) -> sp.Expr:
-    """∂e/∂θ between its jumps. Every symbol counts as real, or SymPy would differentiate |x| into two parts."""
+    """∂e/∂θ between its jumps. Every symbol counts as real, or SymPy would take an absolute value apart."""
     real = {s: sp.Dummy(s.name, real=True, positive=s.is_positive) for s in e.free_symbols if not s.is_real}
     slope = sp.diff(e.xreplace(real).replace(sp.S.NegativeInfinity, sp.S.Zero), real.get(theta, theta))
     return slope.replace(sp.DiracDelta, lambda *args: sp.S.Zero).xreplace({dummy: s for s, dummy in real.items()})

@@ -12,12 +12,12 @@ from gradlib.core.variable import named
 def copies(J: Expectation, n: int) -> list[dict[sp.Symbol, RandomSymbol]]:
     """n independent copies of J's variables: maps from the plain symbols to fresh random ones."""
     taken = {s.name for s in J.parameters}
-    names = {each.symbol: f"{each.symbol.name}_" for each in J.laws}
+    names = {law.symbol: f"{law.symbol.name}_" for law in J.laws}
     while any(f"{name}{i}" in taken for name in names.values() for i in range(1, n + 1)):
         names = {symbol: f"{name}_" for symbol, name in names.items()}
-    return [{each.symbol: named(each.distribution, f"{names[each.symbol]}{i}") for each in J.laws} for i in range(1, n + 1)]
+    return [{law.symbol: named(law.distribution, f"{names[law.symbol]}{i}") for law in J.laws} for i in range(1, n + 1)]
 
 
 def total_score(J: Expectation, theta: sp.Symbol) -> sp.Expr:
     """The score of the joint density, in plain symbols."""
-    return sum((each.score(theta) for each in J.laws if theta in each.free_symbols), sp.S.Zero)
+    return sum((law.score(theta) for law in J.laws if theta in law.free_symbols), sp.S.Zero)

@@ -1,8 +1,8 @@
 r"""What a law can be asked, whatever its kind.
 
-A :class:`~gradlib.core.law.Law` is the distribution of one random variable: its parameters and their joint domain, its support,
-density, score and velocity, its draws and quantiles, its distribution function, its weak derivatives. Where a law
-has none of these it says why. Three kinds answer: :class:`FamilyLaw` (a row of
+A :class:`~gradlib.core.law.Law` is the distribution of one random variable: its parameters and their joint domain,
+its support, density, score and velocity, its draws and quantiles, its distribution function, its weak derivatives. Where
+a law has none of these it says why. Three kinds answer: :class:`FamilyLaw` (a row of
 :data:`gradlib.core.families.FAMILIES`), :class:`TableLaw` (finitely many values with a probability each) and
 :class:`gradlib.core.density.DensityLaw` (a density in one formula). Nobody outside asks which of them it is.
 """
@@ -176,10 +176,15 @@ class Law:
     @property
     def no_path(self) -> str | None:
         """Why draws do not move smoothly with the parameters; ``None`` where they do."""
-        raise NotImplementedError
+        if self.is_discrete:
+            return (
+                f"{self.variable} is discrete, and its draws do not move smoothly with the parameter. "
+                "Use score_function, or sum over its values (exact)"
+            )
+        return None
 
     def velocity(self, theta: sp.Symbol) -> sp.Expr:
-        r"""The path velocity :math:`v_\theta(x) = \partial_\theta g_\theta(\varepsilon)` at :math:`\varepsilon = g_\theta^{-1}(x)`.
+        r"""The path velocity :math:`\partial_\theta g_\theta(\varepsilon)` at :math:`\varepsilon = g_\theta^{-1}(x)`.
 
         It is also :math:`-\partial_\theta P_\theta(x) / p_\theta(x)`, which is how it is
         defined where :math:`g_\theta` has no closed form.
@@ -309,7 +314,9 @@ class FamilyLaw(Law):
             return super().table
         values = self.family.values(*self.parameters)
         if values is None:
-            raise ValueError(f"{self.variable} takes a symbolic number of values, {self.counts[0]} + 1: give n a number")
+            raise ValueError(
+                f"{self.variable} takes a symbolic number of values, {self.counts[0]} + 1: give n a number"
+            )
         return {sp.Integer(k): self.density.subs(self.symbol, k) for k in values}
 
     @property
@@ -320,15 +327,6 @@ class FamilyLaw(Law):
 
     def score(self, theta: sp.Symbol) -> sp.Expr:
         return self._chain(theta, *formal_scores(type(self.distribution), _infinite(self)))
-
-    @property
-    def no_path(self) -> str | None:
-        if self.is_discrete:
-            return (
-                f"{self.variable} is discrete, and its draws do not move smoothly with the parameter. "
-                "Use score_function, or sum over its values (exact)"
-            )
-        return None
 
     def velocity(self, theta: sp.Symbol) -> sp.Expr:
         if self.no_path:
@@ -385,7 +383,9 @@ class FamilyLaw(Law):
 
 
 def _got(*values) -> str:
-    return ", got " + ", ".join(f"{value:g}" for value in values) if not any(map(np.ndim, values)) else " in every entry"
+    return (
+        ", got " + ", ".join(f"{value:g}" for value in values) if not any(map(np.ndim, values)) else " in every entry"
+    )
 
 
 @dataclass(frozen=True)
@@ -503,8 +503,10 @@ def _formal(cls: type, infinite: tuple = ()) -> FamilyLaw:
 def formal_scores(cls: type, infinite: tuple = ()) -> tuple[sp.Symbol, tuple, tuple]:
     """(x, parameters, the score in each of them); ``None`` for a parameter that is a whole number."""
     law = _formal(cls, infinite)
-    return law.symbol, law.parameters, tuple(
-        None if p in law.counts or p.is_infinite else tidy(sp.diff(law.log_density, p)) for p in law.parameters
+    return (
+        law.symbol,
+        law.parameters,
+        tuple(None if p in law.counts or p.is_infinite else tidy(sp.diff(law.log_density, p)) for p in law.parameters),
     )
 
 
@@ -534,7 +536,7 @@ def _formal_velocities(cls: type, infinite: tuple) -> tuple[sp.Symbol, tuple, tu
 
 
 def inside_support(formula: sp.Expr, outside: tuple = (0,)) -> sp.Expr:
-    """A density without SymPy's Piecewise wrapping, which says 0 outside the support (a distribution function: 0 and 1)."""
+    """A formula without SymPy's Piecewise wrapping, which says 0 (of a distribution function: 0, 1) outside."""
     if isinstance(formula, sp.Piecewise):
         return next(piece for piece, _ in formula.args if piece not in outside)
     return formula
@@ -585,8 +587,6 @@ class TableLaw(Law):
     def score(self, theta: sp.Symbol) -> sp.Expr:
         return _interpolate({value: sp.diff(sp.log(p), theta) for value, p in self.table.items()}, self.symbol)
 
-    no_path = FamilyLaw.no_path
-
     def weak_pair(self, i: int) -> WeakPair:
         raise UnsoundEstimator(
             f"measure_valued: {self.variable} takes finitely many values, and no pair of densities is needed: "
@@ -600,7 +600,9 @@ class TableLaw(Law):
         raise ValueError(f"the probabilities of {self.variable} {shown}must be non-negative and sum to 1")
 
     def sampler(self, numbers: Sequence[float], at: Mapping[sp.Symbol, float]) -> Sampler:
-        return TableSampler(str(self.variable), tuple(numbers), tuple(float(value.xreplace(at)) for value in self.table))
+        return TableSampler(
+            str(self.variable), tuple(numbers), tuple(float(value.xreplace(at)) for value in self.table)
+        )
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], parameters: Sequence[np.ndarray]) -> np.ndarray:
         # How many of the cumulated probabilities lie below a uniform number.
@@ -614,7 +616,9 @@ class TableLaw(Law):
         return r"\operatorname{Table}"
 
     def text(self, printer) -> str:
-        rows = sorted(self.table.items(), key=lambda row: sp.default_sort_key(row[0]))  # SymPy keeps no order of its own
+        rows = sorted(
+            self.table.items(), key=lambda row: sp.default_sort_key(row[0])
+        )  # SymPy keeps no order of its own
         return "Table({" + ", ".join(f"{value}: {printer._print(p)}" for value, p in rows) + "})"
 
 

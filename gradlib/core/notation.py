@@ -12,7 +12,7 @@ class BookPrinter(LatexPrinter):
 
     * An undefined function's last arguments, where they are symbols, are its parameters
       and print as subscripts: ``F(x, theta)`` is :math:`F_\theta(x)`.
-    * A derivative in a parameter (a symbol with the name of a Greek letter) prints as :math:`\nabla_\theta`; a derivative in the
+    * A derivative in a parameter (a symbol with the name of a Greek letter) prints as :math:`\nabla_\theta`; one in the
       argument prints as :math:`F'(x)`.
     """
 
@@ -65,7 +65,9 @@ class BookPrinter(LatexPrinter):
     def _as_ordered_terms(self, expr, order=None):
         # x − μ rather than −μ + x: a sum starts with a term that needs no sign, if there is one.
         terms = super()._as_ordered_terms(expr, order)
-        return sorted(terms, key=lambda term: term.could_extract_minus_sign() if terms[0].could_extract_minus_sign() else 0)
+        return sorted(
+            terms, key=lambda term: term.could_extract_minus_sign() if terms[0].could_extract_minus_sign() else 0
+        )
 
     def _print_Symbol(self, expr, style="plain"):
         return super()._print_Symbol(expr, style).replace(r"\epsilon", r"\varepsilon")
@@ -91,7 +93,21 @@ class BookPrinter(LatexPrinter):
         return body if exp is None else rf"{body}^{{{exp}}}"
 
 
-_PARAMETER_NAMES = {"theta", "mu", "sigma", "phi", "lambda", "alpha", "beta", "gamma", "eta", "kappa", "rho", "psi", "tau"}
+_PARAMETER_NAMES = {
+    "theta",
+    "mu",
+    "sigma",
+    "phi",
+    "lambda",
+    "alpha",
+    "beta",
+    "gamma",
+    "eta",
+    "kappa",
+    "rho",
+    "psi",
+    "tau",
+}
 
 
 def is_parameter(symbol) -> bool:

@@ -119,7 +119,7 @@ def laplace_mean(m, b) -> WeakPair:
 
 
 def laplace_scale(m, b) -> WeakPair:
-    """|x − m|/b is a standard exponential; the sign of x − m stays."""
+    """The distance of x from m, divided by b, is a standard exponential; the sign of x − m stays."""
     one, two = continuous.ExponentialDistribution(1), continuous.GammaDistribution(2, 1)
     sign = finite.BernoulliDistribution(sp.S.Half, 1, 0)
     return WeakPair(

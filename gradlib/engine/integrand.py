@@ -71,7 +71,7 @@ class _Integrand:
             return total
 
         def bad(legs, part: slice) -> Moments:
-            """Moments that say how many draws (or mirror images) are not finite on some side, and which is the first."""
+            """Moments that say how many draws (or mirror images) are not finite on some side, and which is first."""
             size = part.stop - part.start
             wrong, first = np.zeros((1 + source.mirrored, size), bool), []
             for j, (side, draws) in enumerate(legs):
@@ -79,7 +79,7 @@ class _Integrand:
                 wrong[j % (1 + source.mirrored)] |= here
                 if here.any():
                     first.append((int(np.argmax(here)), side, draws))
-            i, side, draws = min(first, key=lambda each: each[0])
+            i, side, draws = min(first, key=lambda fault: fault[0])
             zero = np.zeros(kernel.components)
             return Moments(size, zero, zero, int(wrong.sum()), self.x(draws, part.start + i, side))
 
@@ -119,7 +119,9 @@ class _Draws:
         def block(stream, size: int) -> Moments:
             values = np.asarray(self.draw(stream, size))
             if values.ndim == 0 or values.shape[0] != size:
-                raise ValueError(f"draw(rng, {size}) must return an array of shape ({size}, ...), got shape {values.shape}")
+                raise ValueError(
+                    f"draw(rng, {size}) must return an array of shape ({size}, ...), got shape {values.shape}"
+                )
             if values.dtype.kind not in "biuf":
                 raise ValueError(f"draw must return real numbers, got dtype {values.dtype}")
             with np.errstate(all="ignore"):
@@ -147,14 +149,15 @@ def _integrand(sides: list[Binding], sampling: str) -> _Integrand:
             moved.append((law.symbol, path(draws[-1])))
     kernel = compile_kernel(tuple(draws), tuple(bound.at), bound.components, tuple(moved))
     samplers = tuple(
-        tuple(law.sampler(numbers, side.at) for law, numbers in zip(side.laws, side.numbers, strict=True)) for side in sides
+        tuple(law.sampler(numbers, side.at) for law, numbers in zip(side.laws, side.numbers, strict=True))
+        for side in sides
     )
     return _Integrand(
         kernel,
         Draws(samplers, mirrored=sampling == "antithetic", uniform=sampling == "sobol"),
         tuple(tuple(side.at[symbol] for symbol in bound.at) for side in sides),
         bound.functions,
-        tuple(c.free_symbols.isdisjoint(each.symbol for each in bound.laws) for c in bound.components),
+        tuple(c.free_symbols.isdisjoint(law.symbol for law in bound.laws) for c in bound.components),
     )
 
 
@@ -170,7 +173,8 @@ def _checked(name: str, f: Callable) -> Callable:
         values = np.asarray(f(*map(_read_only, arguments)))
         if values.shape != size:
             raise ValueError(
-                f"the black box {name.rstrip('_')} must map arrays of shape {size} to an array of shape {size}, got {values.shape}"
+                f"the black box {name.rstrip('_')} must map arrays of shape {size} to an array of shape {size}, got "
+                f"{values.shape}"
             )
         if values.dtype.kind not in "biuf":
             raise ValueError(f"the black box {name.rstrip('_')} must return real numbers, got dtype {values.dtype}")

@@ -51,7 +51,10 @@ class Streams:
             seed, bit_generator = np.random.SeedSequence(rng), np.random.PCG64
         elif isinstance(rng, np.random.Generator):
             if not hasattr(rng.bit_generator.seed_seq, "spawn"):
-                raise TypeError("rng: this Generator's bit generator cannot spawn streams; build it from a seed, as in default_rng(0)")
+                raise TypeError(
+                    "rng: this Generator's bit generator cannot spawn streams; build it from a seed, as in "
+                    "default_rng(0)"
+                )
             (seed,), bit_generator = rng.bit_generator.seed_seq.spawn(1), type(rng.bit_generator)
         else:
             raise TypeError(f"rng takes a seed, a numpy.random.Generator or None, got {rng!r}")
@@ -84,7 +87,9 @@ class Draws:
     def _by_quantile(self, samplers: Sequence[Sampler]) -> bool:
         return self.uniform or samplers[0].key != samplers[-1].key or self.mirrored and not samplers[0].symmetric
 
-    def draw(self, rng: np.random.Generator | None, buffers: np.ndarray, points: np.ndarray | None) -> list[tuple[int, list[np.ndarray]]]:
+    def draw(
+        self, rng: np.random.Generator | None, buffers: np.ndarray, points: np.ndarray | None
+    ) -> list[tuple[int, list[np.ndarray]]]:
         """Pairs (side, draws of the variables); with mirroring each side comes twice.
 
         Args:
@@ -101,7 +106,9 @@ class Draws:
             for side in range(len(self.sides)) for mirror in range(1 + self.mirrored)
         ]  # fmt: skip
 
-    def _columns(self, samplers: Sequence[Sampler], rng: np.random.Generator, out: np.ndarray) -> list[list[np.ndarray]]:
+    def _columns(
+        self, samplers: Sequence[Sampler], rng: np.random.Generator, out: np.ndarray
+    ) -> list[list[np.ndarray]]:
         """One variable's draws: a list by side of lists by mirror image."""
         if self._by_quantile(samplers):
             return self._at(samplers, (rng.integers(2**_BITS, size=len(out)) + 0.5) * 2.0**-_BITS)

@@ -123,7 +123,7 @@ def variance(J: Expectation, at: Mapping | None = None, *, functions: Mapping | 
 
 
 def moments(J: Expectation, at: Mapping | None = None) -> tuple[float, float]:
-    """Mean and variance of a scalar expectation: infinite where the variance diverges, NaN where the tolerance is not reached."""
+    """Mean and variance of a scalar expectation: infinite where the variance diverges, NaN where nothing is certain."""
     oracle = _Oracle(bind(J, at, None))
     (component,) = oracle.components
     found = [np.nan, np.nan]
@@ -141,7 +141,9 @@ def moments(J: Expectation, at: Mapping | None = None) -> tuple[float, float]:
 def _shaped(J: Expectation, values: list) -> float | np.ndarray:
     numbers = [float(v) for v in values]
     if not np.all(np.isfinite(numbers)):
-        raise OverflowError(f"the result, {mp.nstr(max(values, key=abs), 5)}, is larger than a floating-point number can be")
+        raise OverflowError(
+            f"the result, {mp.nstr(max(values, key=abs), 5)}, is larger than a floating-point number can be"
+        )
     return np.array(numbers) if J.is_vector else numbers[0]
 
 
@@ -149,7 +151,7 @@ class _Oracle:
     """Expectations of expressions in the plain symbols of one bound expectation."""
 
     def __init__(self, bound: Binding):
-        self.laws = {each.symbol: each for each in bound.laws}
+        self.laws = {law.symbol: law for law in bound.laws}
         self.values = {symbol: sp.Float(value, 30) for symbol, value in bound.at.items()}
         self.components = [component.xreplace(self.values) for component in bound.components]
         for component in self.components:
@@ -192,7 +194,7 @@ class _Oracle:
 
     def _first_copy(self, x: sp.Symbol, expression: sp.Expr) -> tuple[sp.Symbol, sp.Expr]:
         """Independent copies have the same means: they are computed once."""
-        first = next(y for y, each in self.laws.items() if each.distribution == self.laws[x].distribution)
+        first = next(y for y, law in self.laws.items() if law.distribution == self.laws[x].distribution)
         return first, expression.xreplace({x: first})
 
     def _kernel(self, arguments: list[sp.Symbol], expression: sp.Expr) -> Callable:
@@ -224,31 +226,40 @@ class _Oracle:
 
     @lru_cache(maxsize=None)  # noqa: B019 (lives as long as the oracle, which is one call)
     def _mean_in(self, x: sp.Symbol, expression: sp.Expr) -> mp.mpf:
-        each = self.laws[x]
+        law = self.laws[x]
         f = self._kernel([x], expression)
-        if each.is_finite:
+        if law.is_finite:
             return mp.fsum(probability * f(mp.mpf(value)) for value, probability in self._probabilities(x))
-        density = self._kernel([x], each.density.xreplace(self.values))
-        if each.is_discrete:
-            return _sum(f, density, each, _name(expression))
-        quantiles = self._quantiles(each)
-        pdf = self._without_far_tail(each, density, quantiles)
-        lower, upper = (_mpf(edge.xreplace(self.values)) for edge in (each.support.inf, each.support.sup))
-        if lower == -mp.inf and upper == mp.inf and each.name in {"Cauchy", "StudentT"} and expression.has(sp.sin, sp.cos):
+        density = self._kernel([x], law.density.xreplace(self.values))
+        if law.is_discrete:
+            return _sum(f, density, law, _name(expression))
+        quantiles = self._quantiles(law)
+        pdf = self._without_far_tail(law, density, quantiles)
+        lower, upper = (_mpf(edge.xreplace(self.values)) for edge in (law.support.inf, law.support.sup))
+        if (
+            lower == -mp.inf
+            and upper == mp.inf
+            and law.name in {"Cauchy", "StudentT"}
+            and expression.has(sp.sin, sp.cos)
+        ):
             pieces = _oscillating(expression, x)
             if len(pieces) > 1:
                 return mp.fsum(self._mean_in(x, piece) for piece, _ in pieces)
             if pieces[0][1] is not None:
-                return self._oscillating_mean(each, f, pdf, mp.mpf(pieces[0][1]), _name(expression))
-        kinks = _kinks(expression, x, quantiles, lower, upper) + _kinks(each.density.xreplace(self.values), x, quantiles, lower, upper)
-        return _integral(lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, _name(expression), check=not self.has_black_box)
+                return self._oscillating_mean(law, f, pdf, mp.mpf(pieces[0][1]), _name(expression))
+        kinks = _kinks(expression, x, quantiles, lower, upper) + _kinks(
+            law.density.xreplace(self.values), x, quantiles, lower, upper
+        )
+        return _integral(
+            lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, _name(expression), check=not self.has_black_box
+        )
 
-    def _without_far_tail(self, each: Law, density, quantiles) -> Callable:
+    def _without_far_tail(self, law: Law, density, quantiles) -> Callable:
         """The density, where its logarithm is not below −10^1000: mpmath chokes on Gumbel's exp(−exp(10^20))."""
-        if not each.log_density.has(sp.exp):
+        if not law.log_density.has(sp.exp):
             return density
-        log_density = self._kernel([each.symbol], each.log_density.xreplace(self.values))
-        limit = -mp.mpf(10) ** 1000
+        log_density = self._kernel([law.symbol], law.log_density.xreplace(self.values))
+        limit = -(mp.mpf(10) ** 1000)
 
         def pdf(t):
             far = not quantiles[0] <= t <= quantiles[-1]
@@ -256,9 +267,9 @@ class _Oracle:
 
         return pdf
 
-    def _oscillating_mean(self, each: Law, f, pdf, frequency: mp.mpf, name: str) -> mp.mpf:
+    def _oscillating_mean(self, law: Law, f, pdf, frequency: mp.mpf, name: str) -> mp.mpf:
         """A single sine or cosine under a density with algebraic tails."""
-        low, *_, high = self._quantiles(each, tails=(0.01, 0.5))
+        low, *_, high = self._quantiles(law, tails=(0.01, 0.5))
         h = lambda t: f(t) * pdf(t)  # noqa: E731
         with mp.workdps(20):
             half_period = mp.pi / abs(frequency)
@@ -269,9 +280,9 @@ class _Oracle:
             raise QuadratureError(f"the quadrature of {name} did not reach a relative error of {TOLERANCE:g}")
         return body + above + below
 
-    def _quantiles(self, each: Law, tails=(1e-60, 1e-12, 1e-4, 0.05, 0.5)) -> list[mp.mpf]:
-        numbers = [float(sp.sympify(p).xreplace(self.values)) for p in each.parameters]
-        return [mp.mpf(q) for q in each.spread(numbers, tails)]
+    def _quantiles(self, law: Law, tails=(1e-60, 1e-12, 1e-4, 0.05, 0.5)) -> list[mp.mpf]:
+        numbers = [float(sp.sympify(p).xreplace(self.values)) for p in law.parameters]
+        return [mp.mpf(q) for q in law.spread(numbers, tails)]
 
     def _nested(self, names: list[sp.Symbol], expression: sp.Expr) -> mp.mpf:
         """E over several variables that do not separate: the first outside, the rest inside.
@@ -283,7 +294,8 @@ class _Oracle:
             outer, *inner = sorted(names, key=lambda x: not self.laws[x].is_discrete)
             if not self.laws[outer].is_discrete:
                 raise QuadratureError(
-                    f"{_name(expression)} ties {len(names)} continuous variables together: the oracle integrates at most two. "
+                    f"{_name(expression)} ties {len(names)} continuous variables together: the oracle integrates at "
+                    "most two. "
                     "Write it as a sum of products, or estimate it"
                 )
             pdf = self._kernel([outer], self.laws[outer].density.xreplace(self.values))
@@ -293,7 +305,9 @@ class _Oracle:
         g = self._kernel(names, integrand)
         results = []
         for order in (20, 24):
-            (x, wx), (y, wy) = (_panels(self._quantiles(self.laws[name], (1e-17, 1e-6, 0.02, 0.5)), order) for name in names)
+            (x, wx), (y, wy) = (
+                _panels(self._quantiles(self.laws[name], (1e-17, 1e-6, 0.02, 0.5)), order) for name in names
+            )
             values = f(x, y) if f else np.array([[float(g(mp.mpf(a), mp.mpf(b))) for b in y] for a in x])
             results.append(mp.mpf(float(wx @ values @ wy)))
         if abs(results[1] - results[0]) > 1e-8 * max(1, abs(results[1])):
@@ -338,7 +352,10 @@ def _black_boxes(bound: Binding) -> dict:
             values = np.asarray(f(*(np.array([float(a)]) for a in arguments)))
             where = ", ".join(mp.nstr(a, 6) for a in arguments)
             if values.shape != (1,):
-                raise ValueError(f"the black box {name.rstrip('_')} must map arrays of shape (1,) to an array of shape (1,), got {values.shape}")
+                raise ValueError(
+                    f"the black box {name.rstrip('_')} must map arrays of shape (1,) to an array of shape (1,), got "
+                    f"{values.shape}"
+                )
             if values.dtype.kind not in "biuf":
                 raise ValueError(f"the black box {name.rstrip('_')} must return real numbers, got dtype {values.dtype}")
             if not np.isfinite(values[0]):
@@ -365,7 +382,9 @@ def velocity(family: str, index: int) -> Callable:
             # On the right the complement keeps its digits; it falls where the distribution function rises.
             right = row.survival is not None and row.cdf(x, *parameters) > 0.5
             mass, sign = (row.survival, 1) if right else (row.cdf, -1)
-            slope = mp.diff(lambda theta: mass(x, *parameters[:index], theta, *parameters[index + 1 :]), parameters[index])
+            slope = mp.diff(
+                lambda theta: mass(x, *parameters[:index], theta, *parameters[index + 1 :]), parameters[index]
+            )
             return sign * slope / pdf if pdf else mp.mpf(0)
 
     return at
@@ -380,12 +399,7 @@ def _velocity_of_formula(key: str, index: int) -> Callable:
     def prepared(*parameters):
         formula, slope = family.at(parameters)
         require_no_gap(formula)
-        fast, careful = sp.lambdify(formula.symbol, slope, "scipy"), formula.compile(slope)
-
-        def f(t: float) -> float:
-            value = fast(t)
-            return float(value) if np.isreal(value) and np.isfinite(value) else float(careful(np.array([t]))[0])
-
+        f = formula.compile_scalar(slope)
         middle = spread(formula, (0.5,))[0]
 
         def integral(low: float, high: float) -> float:
@@ -402,7 +416,13 @@ def _velocity_of_formula(key: str, index: int) -> Callable:
                 return quad(h, a, b, epsabs=0, epsrel=1e-13, limit=200)[0]
 
         # Breaks where the mass lies, or an adaptive rule may step over it.
-        breaks = {*landmarks(formula), *spread(formula, (1e-30, 1e-12, 1e-6, 1e-2, 0.2)), middle, formula.lower, formula.upper}
+        breaks = {
+            *landmarks(formula),
+            *spread(formula, (1e-30, 1e-12, 1e-6, 1e-2, 0.2)),
+            middle,
+            formula.lower,
+            formula.upper,
+        }
         breaks = sorted(point for point in breaks if formula.lower <= point <= formula.upper)
         parts = [integral(low, high) for low, high in zip(breaks, breaks[1:])]
         below = [0.0, *accumulate(parts)]

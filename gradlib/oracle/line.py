@@ -41,7 +41,9 @@ def _alternating_tail(h, start: mp.mpf, half_period: mp.mpf, terms: int = 40) ->
     """
     nodes, weights = np.polynomial.legendre.leggauss(16)
     pieces = [
-        mp.fsum(w * h(start + half_period * (j + (1 + mp.mpf(u)) / 2)) for u, w in zip(nodes, weights)) * half_period / 2
+        mp.fsum(w * h(start + half_period * (j + (1 + mp.mpf(u)) / 2)) for u, w in zip(nodes, weights))
+        * half_period
+        / 2
         for j in range(terms)
     ]
     sums = [mp.fsum(pieces[: j + 1]) for j in range(terms)]
@@ -129,11 +131,15 @@ def _digits_needed(h, point: mp.mpf, side: int, scale: mp.mpf, center: mp.mpf, n
     margin = -1 - exponent if infinite else exponent + 1
     if not margin > 1e-3:  # with exponent −1 exactly, the integral diverges like a logarithm
         where = "infinity" if infinite else mp.nstr(point, 6)
-        behaviour = f"behaves like |t|^{mp.nstr(exponent, 3)}" if abs(exponent) < 1000 else "grows faster than any power"
+        behaviour = (
+            f"behaves like |t|^{mp.nstr(exponent, 3)}" if abs(exponent) < 1000 else "grows faster than any power"
+        )
         raise DivergentExpectation(f"the expectation of {name} diverges: times the density it {behaviour} at {where}")
     digits = int(13 / margin) + 5
     if digits > 300:
-        raise QuadratureError(f"the expectation of {name} converges too slowly to be computed (|t|^{mp.nstr(exponent, 4)})")
+        raise QuadratureError(
+            f"the expectation of {name} converges too slowly to be computed (|t|^{mp.nstr(exponent, 4)})"
+        )
     return max(18, digits)
 
 
@@ -176,9 +182,9 @@ def _real_roots(surface: sp.Expr, x: sp.Symbol, grid: list[mp.mpf]) -> list[mp.m
     return roots
 
 
-def _sum(f, pdf, each: Law, name: str) -> mp.mpf:
+def _sum(f, pdf, law: Law, name: str) -> mp.mpf:
     """Σ f(k) p(k) over an infinite range, until the terms are negligible and shrink geometrically."""
-    start = int(each.support.inf)
+    start = int(law.support.inf)
     with mp.workdps(18):
         # A tail that does not shrink means divergence; the ratio far out decides.
         far = 20_000

@@ -54,7 +54,7 @@ def finite_difference(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], st
         h = sp.nan
     if isinstance(step, bool) or not (h.is_number and h.is_positive):
         raise ValueError(f"step must be a positive number, got {step!r}")
-    moved = [each for each in parameters_of(J, theta) if any(each in law.free_symbols for law in J.laws)]
+    moved = [parameter for parameter in parameters_of(J, theta) if any(parameter in law.free_symbols for law in J.laws)]
     base = reparameterize(J, moved) if moved else J
 
     def rule(base: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
@@ -67,7 +67,8 @@ def finite_difference(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], st
 def straight_through(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Expectation:
     r"""The straight-through estimator for Bernoulli variables. In general **biased**; exact where F is linear in them.
 
-    .. math:: \mathbb{E}[\nabla_\theta F_\theta(b) + F_\theta'(b)\, \nabla_\theta p_\theta], \qquad b \sim \operatorname{Bernoulli}(p_\theta)
+    .. math:: \mathbb{E}[\nabla_\theta F_\theta(b) + F_\theta'(b)\, \nabla_\theta p_\theta],
+              \qquad b \sim \operatorname{Bernoulli}(p_\theta)
 
     It treats the draw as if it moved with its probability, and needs F between 0 and 1, where no
     draw ever lies.
@@ -87,8 +88,8 @@ def straight_through(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> 
         >>> from sympy.stats import Bernoulli
         >>> p = sp.Symbol("p", positive=True)
         >>> J = gl.Expectation((Bernoulli("B", p) - sp.Rational(45, 100)) ** 2)
-        >>> round(gl.exact(gl.straight_through(J, p), {p: 0.3}), 9), round(gl.exact(gl.score_function(J, p), {p: 0.3}), 9)
-        (-0.3, 0.1)
+        >>> [round(gl.exact(rule(J, p), {p: 0.3}), 9) for rule in (gl.straight_through, gl.score_function)]
+        [-0.3, 0.1]
 
     References:
         Bengio, Léonard and Courville (2013), *Estimating or propagating gradients through
@@ -97,11 +98,13 @@ def straight_through(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> 
 
     def rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
         total = parameter_derivative(J.plain, theta)
-        for each in J.laws:
-            if theta in each.free_symbols:
-                if not each.is_finite or set(each.table) != {0, 1}:
-                    raise ValueError(f"straight_through is for Bernoulli variables, and {theta} moves {each.variable} ~ {each.name}")
-                total += parameter_derivative(J.plain, each.symbol) * sp.diff(each.table[sp.S.One], theta)
+        for law in J.laws:
+            if theta in law.free_symbols:
+                if not law.is_finite or set(law.table) != {0, 1}:
+                    raise ValueError(
+                        f"straight_through is for Bernoulli variables, and {theta} moves {law.variable} ~ {law.name}"
+                    )
+                total += parameter_derivative(J.plain, law.symbol) * sp.diff(law.table[sp.S.One], theta)
         return total
 
     return each_parameter(J, theta, (), rule)
@@ -156,14 +159,16 @@ def gumbel_softmax(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], tempe
 def _require_continuous_between(J: Expectation, thetas: Sequence[sp.Symbol]) -> None:
     """Refuse a jump of F where the relaxed variables go: anywhere between the smallest and the largest value."""
     swaps, variables = {}, []
-    for each in J.laws:
-        if not each.free_symbols & set(thetas):
-            swaps[each.symbol] = each.variable
-            variables.append(each.variable)
+    for law in J.laws:
+        if not law.free_symbols & set(thetas):
+            swaps[law.symbol] = law.variable
+            variables.append(law.variable)
             continue
-        low, high = sp.Min(*each.table), sp.Max(*each.table)
-        variables.append(named(BetaDistribution(1, sp.exp(sum(thetas))), each.symbol.name))  # any law on (0, 1) that θ moves
-        swaps[each.symbol] = low + (high - low) * variables[-1]
+        low, high = sp.Min(*law.table), sp.Max(*law.table)
+        variables.append(
+            named(BetaDistribution(1, sp.exp(sum(thetas))), law.symbol.name)
+        )  # any law on (0, 1) that θ moves
+        swaps[law.symbol] = low + (high - low) * variables[-1]
     between = Expectation(J.plain.xreplace(swaps), variables)
     for theta in thetas:
         require_continuous("gumbel_softmax", between, theta, moving_x=True)
@@ -171,7 +176,7 @@ def _require_continuous_between(J: Expectation, thetas: Sequence[sp.Symbol]) -> 
 
 def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectation:
     """J with Gumbel-softmax variables in the place of the finite ones that the parameters move."""
-    taken = {s.name for s in J.parameters | {each.symbol for each in J.laws}}
+    taken = {s.name for s in J.parameters | {law.symbol for law in J.laws}}
     swaps, variables = {}, []
 
     def noise(distribution, name: str) -> RandomSymbol:
@@ -181,21 +186,28 @@ def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectat
         variables.append(named(distribution, name))
         return variables[-1]
 
-    for each in J.laws:
-        if not each.free_symbols & set(thetas):
-            variables.append(each.variable)
+    for law in J.laws:
+        if not law.free_symbols & set(thetas):
+            variables.append(law.variable)
             continue
-        if not each.is_finite:
-            raise ValueError(f"gumbel_softmax is for variables with finitely many values, and {each.variable} ~ {each.name} is none")
-        table = each.table
+        if not law.is_finite:
+            raise ValueError(
+                f"gumbel_softmax is for variables with finitely many values, and {law.variable} ~ {law.name} is none"
+            )
+        table = law.table
         if len(table) == 2:
             (v0, p0), (v1, p1) = table.items()
-            g = noise(LogisticDistribution(0, 1), f"g_{each.symbol}")
+            g = noise(LogisticDistribution(0, 1), f"g_{law.symbol}")
             # tanh cannot overflow, and SymPy leaves it as it is.
-            swaps[each.symbol] = v0 + (v1 - v0) * (1 + sp.tanh((sp.log(p1) - sp.log(p0) + g) / (2 * tau))) / 2
+            swaps[law.symbol] = v0 + (v1 - v0) * (1 + sp.tanh((sp.log(p1) - sp.log(p0) + g) / (2 * tau))) / 2
         else:
-            logits = [(sp.log(q) + noise(GumbelDistribution(1, 0, False), f"g_{each.symbol}{k}")) / tau for k, q in enumerate(table.values())]
+            logits = [
+                (sp.log(q) + noise(GumbelDistribution(1, 0, False), f"g_{law.symbol}{k}")) / tau
+                for k, q in enumerate(table.values())
+            ]
             # Relative to each logit, so that nothing overflows where one of them is large.
-            swaps[each.symbol] = sum(v / sum(sp.exp(other - logit) for other in logits) for v, logit in zip(table, logits))
+            swaps[law.symbol] = sum(
+                v / sum(sp.exp(other - logit) for other in logits) for v, logit in zip(table, logits)
+            )
     integrand = J.to_random(J.plain.subs(swaps, simultaneous=True))
     return Expectation(integrand, variables, J.assumptions_made)

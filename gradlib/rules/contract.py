@@ -16,7 +16,8 @@ from gradlib.sound.support import require_continuum
 #: What an estimator takes for granted. ``exchange`` is always assumed; the others are
 #: decided where they can be, and recorded only where the caller states them.
 ASSUMPTIONS = {
-    "exchange": "the differentiated integrand is dominated by an integrable function near θ, so ∇ and ∫ may be exchanged",
+    "exchange": "the differentiated integrand is dominated by an integrable function near θ, so ∇ and ∫ may be "
+    "exchanged",
     "continuous": "F is locally absolutely continuous where the derivative moves: along the path, and in θ",
     "fixed support": "no edge of the support moves with θ, unless F·p vanishes there",
 }
@@ -47,14 +48,16 @@ def parameters_of(J: Expectation, theta) -> list[sp.Symbol]:
         raise TypeError(f"the parameter must be a SymPy symbol, or a list of them, got {theta!r}")
     else:
         thetas = list(theta)
-    for each in thetas:
-        dependence(J, each)
+    for parameter in thetas:
+        dependence(J, parameter)
     if not thetas or len(set(thetas)) < len(thetas):
         raise ValueError("give one parameter, or a sequence of different ones")
     return thetas
 
 
-def each_parameter(J, theta, assume, rule, keep: set[str] | None = None, noise: Sequence[RandomSymbol] = ()) -> Expectation:
+def each_parameter(
+    J, theta, assume, rule, keep: set[str] | None = None, noise: Sequence[RandomSymbol] = ()
+) -> Expectation:
     """Apply a rule for one parameter or a sequence, and record the assumptions.
 
     Args:
@@ -67,11 +70,11 @@ def each_parameter(J, theta, assume, rule, keep: set[str] | None = None, noise: 
     if unknown := assumed - set(ASSUMPTIONS):
         raise ValueError(f"unknown assumption {sorted(map(str, unknown))}: choose from {sorted(ASSUMPTIONS)}")
     thetas = parameters_of(J, theta)
-    for each in thetas:
-        require_continuum(J, each)
+    for parameter in thetas:
+        require_continuum(J, parameter)
     if J.is_vector:
         raise ValueError("the estimators take a scalar expectation: differentiate each component by itself")
-    results = [rule(J, each, assumed) for each in thetas]
+    results = [rule(J, parameter, assumed) for parameter in thetas]
     stated = assumed if keep is None else keep
     integrand = results[0] if isinstance(theta, sp.Symbol) else results
     return J.with_integrand(integrand, {"exchange", *stated}, noise)
@@ -88,7 +91,11 @@ def parameter_derivative(F: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
     result = sp.diff(elementary(F.xreplace(real)), real.get(symbol, symbol))
     result = result.replace(sp.DiracDelta, lambda *args: sp.S.Zero)
     result = result.replace(
-        lambda e: isinstance(e, (sp.Derivative, sp.Subs)) and e.has(sp.floor, sp.ceiling, sp.sign, sp.Heaviside) and not e.has(AppliedUndef),
+        lambda e: (
+            isinstance(e, (sp.Derivative, sp.Subs))
+            and e.has(sp.floor, sp.ceiling, sp.sign, sp.Heaviside)
+            and not e.has(AppliedUndef)
+        ),
         lambda e: sp.S.Zero,
     )
     return result.xreplace(back)
@@ -96,4 +103,6 @@ def parameter_derivative(F: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
 
 def _require_expectation(G) -> None:
     if not isinstance(G, Expectation):
-        raise TypeError(f"expected an Expectation, got {type(G).__name__}: build one with gradlib.Expectation(integrand)")
+        raise TypeError(
+            f"expected an Expectation, got {type(G).__name__}: build one with gradlib.Expectation(integrand)"
+        )

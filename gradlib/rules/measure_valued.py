@@ -2,7 +2,8 @@ r"""Measure-valued estimators: the derivative of a density as a difference of tw
 
 .. math:: \partial_\theta p_\theta = c_\theta\,(p^+_\theta - p^-_\theta)
           \quad\Rightarrow\quad
-          \partial_\theta \mathbb{E}_{x \sim p_\theta}[F(x)] = c_\theta\,\bigl(\mathbb{E}_{p^+_\theta}[F] - \mathbb{E}_{p^-_\theta}[F]\bigr)
+          \partial_\theta \mathbb{E}_{x \sim p_\theta}[F(x)]
+          = c_\theta\,\bigl(\mathbb{E}_{p^+_\theta}[F] - \mathbb{E}_{p^-_\theta}[F]\bigr)
 
 Such a pair is a *weak derivative*. It is not unique: the positive and the negative part of
 :math:`\partial_\theta p` (the Jordan split) have the smallest c, other pairs are easier to draw from.
@@ -33,7 +34,8 @@ def measure_valued(
     r"""The measure-valued estimator (weak derivative).
 
     .. math:: \partial_\theta \mathbb{E}_{x \sim p_\theta}[F_\theta(x)]
-              = \mathbb{E}\left[\partial_\theta F_\theta(x) + c_\theta\,\bigl(F_\theta(x^+) - F_\theta(x^-)\bigr)\right],
+              = \mathbb{E}\left[\partial_\theta F_\theta(x)
+              + c_\theta\,\bigl(F_\theta(x^+) - F_\theta(x^-)\bigr)\right],
               \qquad \partial_\theta p_\theta = c_\theta\,(p^+_\theta - p^-_\theta)
 
     with :math:`x^\pm \sim p^\pm_\theta`. One draw costs two evaluations of F for each parameter of
@@ -74,7 +76,7 @@ def measure_valued(
     """
     if not isinstance(coupled, bool):
         raise TypeError(f"coupled must be True or False, got {coupled!r}")
-    taken = {s.name for s in J.parameters | {each.symbol for each in J.laws}} if isinstance(J, Expectation) else set()
+    taken = {s.name for s in J.parameters | {law.symbol for law in J.laws}} if isinstance(J, Expectation) else set()
     noise: list[RandomSymbol] = []
 
     def fresh(distribution: sp.Basic, name: str) -> RandomSymbol:
@@ -88,33 +90,42 @@ def measure_valued(
         if "continuous" not in assumed:
             require_continuous("measure_valued", J, theta, moving_x=False)
         total = parameter_derivative(J.plain, theta)
-        for each in J.laws:
-            if theta not in each.free_symbols:
+        for law in J.laws:
+            if theta not in law.free_symbols:
                 continue
-            for i, parameter in enumerate(each.parameters):
+            for i, parameter in enumerate(law.parameters):
                 inner = sp.diff(parameter, theta)
                 if inner != 0:
-                    total += inner * _difference(J, each, i, coupled, fresh)
+                    total += inner * _difference(J, law, i, coupled, fresh)
         return total
 
     return each_parameter(J, theta, assume, rule, noise=noise)
 
 
-def _difference(J: Expectation, each: Law, i: int, coupled: bool, fresh: Callable) -> sp.Expr:
+def _difference(J: Expectation, law: Law, i: int, coupled: bool, fresh: Callable) -> sp.Expr:
     """c (F(x⁺) − F(x⁻))."""
-    pair = each.weak_pair(i)
-    x, F = each.symbol, J.plain
+    pair = law.weak_pair(i)
+    x, F = law.symbol, J.plain
     for side in filter(None, (pair.plus, pair.minus)):
-        if not side.noise and not each.is_discrete:
-            require_inner_value(F, each, side.x())
+        if not side.noise and not law.is_discrete:
+            require_inner_value(F, law, side.x())
     if coupled:
-        laws, plus, minus = pair.coupled
+        distributions, plus, minus = pair.coupled
         given = [x] if pair.shares_x else []
-        given += [fresh(law, f"{x}_noise" + (f"{j}" if j else "")) for j, law in enumerate(laws)]
+        given += [
+            fresh(distribution, f"{x}_noise" + (f"{j}" if j else "")) for j, distribution in enumerate(distributions)
+        ]
         draws = plus(*given), minus(*given)
     else:
         draws = tuple(
-            x if side is None else side.x(*(fresh(law, f"{x}_{sign}" + (f"{j}" if j else "")) for j, law in enumerate(side.noise)))
+            x
+            if side is None
+            else side.x(
+                *(
+                    fresh(distribution, f"{x}_{sign}" + (f"{j}" if j else ""))
+                    for j, distribution in enumerate(side.noise)
+                )
+            )
             for side, sign in ((pair.plus, "plus"), (pair.minus, "minus"))
         )
     high, low = (F.subs(x, draw) for draw in draws)

@@ -19,7 +19,8 @@ def pathwise(
     r"""The pathwise estimator (reparameterization).
 
     .. math:: \nabla_\theta \mathbb{E}_{x \sim p_\theta}[F_\theta(x)]
-              = \mathbb{E}_{x \sim p_\theta}\left[\nabla_\theta F_\theta(x) + \sum_i \partial_{x_i} F_\theta(x)\, v_{\theta, i}(x_i)\right]
+              = \mathbb{E}_{x \sim p_\theta}\left[\nabla_\theta F_\theta(x)
+              + \sum_i \partial_{x_i} F_\theta(x)\, v_{\theta, i}(x_i)\right]
 
     Args:
         J: a scalar expectation.
@@ -55,14 +56,21 @@ def pathwise(
     """
     if base:
         each_parameter(J, theta, assume, _path_rule)  # the same conditions, stated in x
-        return each_parameter(reparameterize(J, theta), theta, {"continuous", *assumption_names(assume)}, _path_rule, keep=assumption_names(assume))
+        return each_parameter(
+            reparameterize(J, theta),
+            theta,
+            {"continuous", *assumption_names(assume)},
+            _path_rule,
+            keep=assumption_names(assume),
+        )
     return each_parameter(J, theta, assume, _path_rule)
 
 
 def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Expectation:
     r"""Move θ from the distribution into the integrand.
 
-    .. math:: \mathbb{E}_{x \sim p_\theta}[F_\theta(x)] = \mathbb{E}_{\varepsilon \sim q}[F_\theta(g_\theta(\varepsilon))]
+    .. math:: \mathbb{E}_{x \sim p_\theta}[F_\theta(x)]
+              = \mathbb{E}_{\varepsilon \sim q}[F_\theta(g_\theta(\varepsilon))]
 
     Args:
         J: an expectation.
@@ -86,40 +94,40 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
         E[(mu + sigma*epsilon)**2], epsilon ~ Normal(0, 1)
     """
     thetas = parameters_of(J, theta)
-    moved = [each for each in J.laws if each.free_symbols & set(thetas)]
-    taken = {s.name for s in J.parameters | {each.symbol for each in J.laws}}
+    moved = [law for law in J.laws if law.free_symbols & set(thetas)]
+    taken = {s.name for s in J.parameters | {law.symbol for law in J.laws}}
     maps, variables = {}, []
-    for each in J.laws:
-        if each not in moved:
-            variables.append(each.variable)
+    for law in J.laws:
+        if law not in moved:
+            variables.append(law.variable)
             continue
-        if each.no_path:
-            raise UnsoundEstimator(f"pathwise: {each.no_path}")
-        distribution, g = each.base() or (each.distribution, lambda eps: eps)
-        name = "epsilon" if len(moved) == 1 else f"epsilon_{each.variable}"
+        if law.no_path:
+            raise UnsoundEstimator(f"pathwise: {law.no_path}")
+        distribution, g = law.base() or (law.distribution, lambda eps: eps)
+        name = "epsilon" if len(moved) == 1 else f"epsilon_{law.variable}"
         while name in taken:
             name += "'"
         eps = sp.Symbol(name, real=True)
         if any(sp.sympify(a).free_symbols & set(thetas) for a in distribution.args):
             raise UnsoundEstimator(
-                f"reparameterize: {each.variable} ~ {each.name} has no base law free of its shape; "
+                f"reparameterize: {law.variable} ~ {law.name} has no base law free of its shape; "
                 "use pathwise(J, theta), which differentiates the distribution function implicitly"
             )
         epsilon = SingleContinuousPSpace(eps, distribution).value
         variables.append(epsilon)
-        maps[each.symbol] = g(epsilon)
+        maps[law.symbol] = g(epsilon)
     integrand = J.to_random(J.plain.subs(maps, simultaneous=True))
     return Expectation(integrand, variables, J.assumptions_made)
 
 
 def _path_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
     F = J.plain
-    moved = [each for each in J.laws if theta in each.free_symbols]
-    for each in moved:
-        if each.no_path:
-            raise UnsoundEstimator(f"pathwise: {each.no_path}")
-        require_continuous_density("pathwise", each, theta)
+    moved = [law for law in J.laws if theta in law.free_symbols]
+    for law in moved:
+        if law.no_path:
+            raise UnsoundEstimator(f"pathwise: {law.no_path}")
+        require_continuous_density("pathwise", law, theta)
     if "continuous" not in assumed:
         require_continuous("pathwise", J, theta, moving_x=True)
-    along = sum((parameter_derivative(F, each.symbol) * each.velocity(theta) for each in moved), sp.S.Zero)
+    along = sum((parameter_derivative(F, law.symbol) * law.velocity(theta) for law in moved), sp.S.Zero)
     return along + parameter_derivative(F, theta)

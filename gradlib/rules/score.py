@@ -44,7 +44,8 @@ def score_function(
     r"""The score-function estimator (REINFORCE, likelihood ratio).
 
     .. math:: \nabla_\theta \mathbb{E}_{x \sim p_\theta}[F_\theta(x)]
-              = \mathbb{E}_{x \sim p_\theta}\left[\nabla_\theta F_\theta(x) + (F_\theta(x) - b)\, \nabla_\theta \log p_\theta(x)\right]
+              = \mathbb{E}_{x \sim p_\theta}\left[\nabla_\theta F_\theta(x)
+              + (F_\theta(x) - b)\, \nabla_\theta \log p_\theta(x)\right]
 
     The score has mean zero, so any baseline b that does not depend on the draw leaves the mean
     as it is and changes the variance.
@@ -106,7 +107,10 @@ def score_function(
     if not isinstance(baseline, (sp.Expr, numbers.Real)) and isinstance(baseline, Iterable):
         baselines = [_constant_baseline(J, b) for b in baseline]
         if isinstance(theta, sp.Symbol) or len(baselines) != len(theta):
-            raise ValueError(f"{len(baselines)} baselines for {1 if isinstance(theta, sp.Symbol) else len(theta)} parameters: give one for each")
+            raise ValueError(
+                f"{len(baselines)} baselines for {1 if isinstance(theta, sp.Symbol) else len(theta)} parameters: give "
+                "one for each"
+            )
         of = dict(zip(theta, baselines))
     else:
         constant = _constant_baseline(J, baseline)
@@ -121,8 +125,10 @@ def _constant_baseline(J: Expectation, b) -> sp.Expr:
         b = None
     if not isinstance(b, sp.Expr) or b.has(sp.nan, sp.oo, -sp.oo, sp.zoo, sp.I):
         raise ValueError(f"a baseline is a finite number or an expression in the parameters, got {b!r}")
-    if random_symbols(b) or isinstance(J, Expectation) and b.free_symbols & {each.symbol for each in J.laws}:
-        raise ValueError(f"the baseline {b} depends on the draw: the score times it need not have mean zero. See control_variate")
+    if random_symbols(b) or isinstance(J, Expectation) and b.free_symbols & {law.symbol for law in J.laws}:
+        raise ValueError(
+            f"the baseline {b} depends on the draw: the score times it need not have mean zero. See control_variate"
+        )
     return b
 
 
@@ -132,20 +138,21 @@ def _leave_one_out(S: Expectation, J: Expectation, theta, n: int) -> Expectation
     With copies x_1, …, x_n: (1/n) Σ_i [∇F(x_i) + (F(x_i) − (1/(n−1)) Σ_{j≠i} F(x_j)) ∇log p(x_i)].
     """
     thetas = parameters_of(J, theta)
-    for each in thetas:
+    for parameter in thetas:
         for one in J.laws:
-            require_fixed_support(sp.S.One, one, each)  # here the density itself must vanish at a moving edge
+            require_fixed_support(sp.S.One, one, parameter)  # here the density itself must vanish at a moving edge
     each_copy = copies(J, n)
     values = [J.plain.xreplace(copy) for copy in each_copy]
 
     def component(plain: sp.Expr, theta: sp.Symbol) -> sp.Expr:
         score = total_score(J, theta)
         terms = [
-            plain.xreplace(copy) - (sum(values) - values[i]) / (n - 1) * score.xreplace(copy) for i, copy in enumerate(each_copy)
+            plain.xreplace(copy) - (sum(values) - values[i]) / (n - 1) * score.xreplace(copy)
+            for i, copy in enumerate(each_copy)
         ]
         return sum(terms) / n
 
-    results = [component(S.to_plain(c), each) for c, each in zip(S.components, thetas)]
+    results = [component(S.to_plain(c), parameter) for c, parameter in zip(S.components, thetas)]
     variables = [v for copy in each_copy for v in copy.values()]
     return Expectation(results[0] if isinstance(theta, sp.Symbol) else results, variables, S.assumptions_made)
 
@@ -164,5 +171,5 @@ def _score_rule(J: Expectation, theta: sp.Symbol, assumed: set[str], baseline: s
 
 
 def require_score_of_mean_zero(J: Expectation, theta: sp.Symbol, assumed: Iterable[str] = ()) -> None:
-    """E[s] = ∇E[1] = 0 unless an edge moves. That F vanishes there, which the score function asks for, is not enough."""
+    """E[s] = ∇E[1] = 0 unless an edge moves. That F vanishes there, which the score function wants, is not enough."""
     score_function(J.with_integrand(sp.S.One), theta, assume=assumed)

@@ -69,11 +69,11 @@ def optimal_baseline(
     S = score_function(J, theta)
     thetas = [theta] if isinstance(theta, sp.Symbol) else list(theta)
     best = []
-    for G, each in zip(S.components, thetas):
-        s = total_score(J, each)
+    for G, parameter in zip(S.components, thetas):
+        s = total_score(J, parameter)
         if s == 0:
-            raise ValueError(f"{each} moves no density, so there is no score and no baseline to choose")
-        require_score_of_mean_zero(J, each)
+            raise ValueError(f"{parameter} moves no density, so there is no score and no baseline to choose")
+        require_score_of_mean_zero(J, parameter)
         best.append(regression(J.with_integrand(J.to_plain(G)), [s], at, functions)[0])
     return float(best[0]) if isinstance(theta, sp.Symbol) else np.array(best)
 
@@ -145,7 +145,9 @@ def control_variate(
         raise ValueError('batch= belongs to coefficient="cross-fitted" and "same draws"')
     if isinstance(coefficient, str):
         if coefficient != "optimal":
-            raise ValueError(f'coefficient takes numbers, "optimal", "cross-fitted" or "same draws"; got {coefficient!r}')
+            raise ValueError(
+                f'coefficient takes numbers, "optimal", "cross-fitted" or "same draws"; got {coefficient!r}'
+            )
         if at is None:
             raise ValueError('coefficient="optimal" asks the oracle: give at={symbol: number}')
         rows = [regression(G.with_integrand(G.to_plain(g)), centred, at, functions) for g in G.components]
@@ -188,13 +190,18 @@ def optimal_coefficients(
 def _controls(G: Expectation, control) -> list[sp.Expr]:
     """The control variates, checked, in plain symbols."""
     _require_expectation(G)
-    controls = [G.to_plain(_expression("a control variate", h)) for h in (control if isinstance(control, (list, tuple)) else [control])]
+    controls = [
+        G.to_plain(_expression("a control variate", h))
+        for h in (control if isinstance(control, (list, tuple)) else [control])
+    ]
     if not controls:
         raise ValueError("give at least one control variate")
     for h in controls:
         foreign = random_symbols(h)
         if foreign:
-            raise ValueError(f"the control variate {h} holds {', '.join(map(str, foreign))}, which the expectation does not draw")
+            raise ValueError(
+                f"the control variate {h} holds {', '.join(map(str, foreign))}, which the expectation does not draw"
+            )
     return controls
 
 
@@ -208,7 +215,9 @@ def _expression(what: str, value, constant_in: Expectation | None = None) -> sp.
         raise TypeError(f"{what} is a number or a SymPy expression, got {value!r}")
     if result.has(sp.nan, sp.oo, -sp.oo, sp.zoo):
         raise ValueError(f"{what} must be finite, got {value!r}")
-    if constant_in is not None and (random_symbols(result) or result.free_symbols & {each.symbol for each in constant_in.laws}):
+    if constant_in is not None and (
+        random_symbols(result) or result.free_symbols & {law.symbol for law in constant_in.laws}
+    ):
         raise ValueError(f"{what} may hold parameters only, and {result} depends on the draw: the mean would change")
     return result
 
@@ -228,7 +237,10 @@ def _means(G: Expectation, controls: list[sp.Expr], given, at, functions) -> lis
     values = {s: sp.Float(v, 17) for s, v in at.items()}
     for h, claimed, m in zip(controls, given, found):
         if abs(float(claimed.xreplace(values)) - m) > 1e-8 * (1 + abs(m)):
-            raise ValueError(f"the mean of {h} is {m:.6g} here, and not {float(claimed.xreplace(values)):.6g}: a wrong mean would bias the estimate")
+            raise ValueError(
+                f"the mean of {h} is {m:.6g} here, and not {float(claimed.xreplace(values)):.6g}: a wrong mean would "
+                "bias the estimate"
+            )
     return given
 
 
@@ -238,17 +250,30 @@ def _mean(G: Expectation, plain: sp.Expr, at: Mapping, functions: Mapping | None
     known = isinstance(at, Mapping) and at.keys() <= G.parameters | H.parameters  # else the oracle says what is wrong
     here = {s: v for s, v in at.items() if s in H.parameters} if known else at
     names = {f.func.__name__ for f in plain.atoms(sp.core.function.AppliedUndef)}
-    named = {k: f for k, f in (functions or {}).items() if (k.expr.func if isinstance(k, sp.Derivative) else k).__name__ in names}
+    named = {
+        k: f
+        for k, f in (functions or {}).items()
+        if (k.expr.func if isinstance(k, sp.Derivative) else k).__name__ in names
+    }
     return exact(H, here, functions=named or None)
 
 
 def regression(G: Expectation, centred: list[sp.Expr], at: Mapping, functions: Mapping | None = None) -> list[float]:
     """Solve E[h hᵀ] c = E[h G] for controls of mean zero."""
     g, m = G.plain, len(centred)
-    matrix = np.array([[_mean(G, a * b, at, functions) if j <= i else 0.0 for j, b in enumerate(centred)] for i, a in enumerate(centred)])
+    matrix = np.array(
+        [
+            [_mean(G, a * b, at, functions) if j <= i else 0.0 for j, b in enumerate(centred)]
+            for i, a in enumerate(centred)
+        ]
+    )
     matrix = matrix + np.tril(matrix, -1).T
     right = np.array([_mean(G, g * h, at, functions) for h in centred])
-    if np.any(np.diag(matrix) <= 0) or m > 1 and np.linalg.cond(matrix / np.sqrt(np.outer(np.diag(matrix), np.diag(matrix)))) > 1e12:
+    if (
+        np.any(np.diag(matrix) <= 0)
+        or m > 1
+        and np.linalg.cond(matrix / np.sqrt(np.outer(np.diag(matrix), np.diag(matrix)))) > 1e12
+    ):
         raise ValueError("the control variates do not vary, or one is a combination of the others: leave it out")
     return [float(c) for c in np.linalg.solve(matrix, right)]
 
@@ -264,14 +289,19 @@ def _given(G: Expectation, coefficient, controls: int) -> list[list[sp.Expr]]:
     elif values.ndim == 1 and len(values) == controls:
         values = np.tile(values, (components, 1))
     if values.shape != (components, controls):
-        raise ValueError(f"{components} components and {controls} control variates need coefficients of shape ({components}, {controls})")
+        raise ValueError(
+            f"{components} components and {controls} control variates need coefficients of shape ({components}, "
+            f"{controls})"
+        )
     return [[_expression("a coefficient", c, G) for c in row] for row in values]
 
 
 def _fitted(G: Expectation, centred: list[sp.Expr], how: str, batch) -> Expectation:
     """A batch of copies whose coefficient is the regression of G on h in other copies, or in the same."""
     if len(centred) > 1:
-        raise ValueError(f'coefficient="{how}" takes one control variate; combine several with coefficients of your own')
+        raise ValueError(
+            f'coefficient="{how}" takes one control variate; combine several with coefficients of your own'
+        )
     n = batch_size(batch, 6 if how == "cross-fitted" else 2)
     if how == "cross-fitted" and n % 2:
         raise ValueError(f"a batch for cross-fitting has two halves: its size must be even, got {n}")
@@ -297,7 +327,12 @@ def _fitted(G: Expectation, centred: list[sp.Expr], how: str, batch) -> Expectat
 
 
 def delta_method(
-    J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], at: Mapping, *, order: int = 2, assume: str | Iterable[str] = ()
+    J: Expectation,
+    theta: sp.Symbol | Sequence[sp.Symbol],
+    at: Mapping,
+    *,
+    order: int = 2,
+    assume: str | Iterable[str] = (),
 ) -> Expectation:
     r"""The score-function estimator with F's Taylor polynomial as control variate.
 
@@ -319,7 +354,7 @@ def delta_method(
 
     Raises:
         ValueError: for several variables, a discrete one, or an order out of range.
-        UnsoundEstimator: where a derivative of F at m is not a real number; otherwise as :func:`gradlib.score_function`.
+        UnsoundEstimator: where a derivative of F at m is not a real number; else as :func:`gradlib.score_function`.
 
     Examples:
         >>> import sympy as sp, gradlib as gl
@@ -349,13 +384,20 @@ def delta_method(
     for k in range(0 if own else order + 1):
         c = sp.diff(F, x, k).subs(x, m).evalf(17) / sp.factorial(k)
         if not (c.is_number and c.is_finite and c.is_real):
-            raise UnsoundEstimator(f"delta_method: the derivative of order {k} of {J.plain} at {x} = {m:.6g} is {c}: lower the order, or use another control variate")
+            raise UnsoundEstimator(
+                f"delta_method: the derivative of order {k} of {J.plain} at {x} = {m:.6g} is {c}: lower the order, or "
+                "use another control variate"
+            )
         T += c * (x - m) ** k
     T = F if own else T
-    slopes = exact(score_function(J.with_integrand(T), theta, assume=assume), {s: v for s, v in at.items() if s in J.with_integrand(T).parameters})
+    slopes = exact(
+        score_function(J.with_integrand(T), theta, assume=assume),
+        {s: v for s, v in at.items() if s in J.with_integrand(T).parameters},
+    )
     thetas = [theta] if isinstance(theta, sp.Symbol) else list(theta)
     results = [
-        S.to_plain(g) - T * total_score(J, each) + sp.Float(slope, 17) for g, each, slope in zip(S.components, thetas, np.atleast_1d(slopes))
+        S.to_plain(g) - T * total_score(J, parameter) + sp.Float(slope, 17)
+        for g, parameter, slope in zip(S.components, thetas, np.atleast_1d(slopes))
     ]
     return S.with_integrand(results if S.is_vector else results[0])
 
@@ -393,17 +435,22 @@ def rao_blackwell(G: Expectation, *variables: RandomSymbol) -> Expectation:
     """
     _require_expectation(G)
     if not variables:
-        variables = tuple(each.variable for each in G.laws if each.is_finite)
+        variables = tuple(law.variable for law in G.laws if law.is_finite)
         if not variables:
             raise ValueError("no variable of this expectation takes finitely many values: there is nothing to sum over")
-    laws = {each.variable: each for each in G.laws}
+    laws = {law.variable: law for law in G.laws}
     for variable in variables:
         if not isinstance(variable, RandomSymbol):
-            raise TypeError(f"rao_blackwell takes random symbols, one after the other, as in rao_blackwell(G, A, B); got {variable!r}")
+            raise TypeError(
+                "rao_blackwell takes random symbols, one after the other, as in rao_blackwell(G, A, B); got "
+                f"{variable!r}"
+            )
         if variable not in laws:
             raise ValueError(f"{variable} is no variable of this expectation")
         if not laws[variable].is_finite:
-            raise ValueError(f"{variable} ~ {laws[variable].name} takes infinitely many values: it cannot be summed over")
+            raise ValueError(
+                f"{variable} ~ {laws[variable].name} takes infinitely many values: it cannot be summed over"
+            )
     results = [G.to_plain(g) for g in G.components]
     for variable in variables:
         results = [_summed(g, laws[variable]) for g in results]
@@ -412,14 +459,18 @@ def rao_blackwell(G: Expectation, *variables: RandomSymbol) -> Expectation:
     return Expectation(integrand, left, G.assumptions_made)
 
 
-def _summed(g: sp.Expr, each: Law) -> sp.Expr:
+def _summed(g: sp.Expr, law: Law) -> sp.Expr:
     """Σ p(z) g(z). A term (score) p(z) is a derivative of p(z), finite where p(z) is 0."""
-    x = each.symbol
-    possible = {value: q for value, q in each.table.items() if q != 0}  # where it is 0 for all parameters, g may be infinite
+    x = law.symbol
+    possible = {
+        value: q for value, q in law.table.items() if q != 0
+    }  # where it is 0 for all parameters, g may be infinite
     return sp.Add(*(sp.expand(sp.cancel(q * g.subs(x, value))) for value, q in possible.items())) if g.has(x) else g
 
 
-def sticking_the_landing(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, assume: str | Iterable[str] = ()) -> Expectation:
+def sticking_the_landing(
+    J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, assume: str | Iterable[str] = ()
+) -> Expectation:
     r"""The pathwise estimator without its direct term, where that is a multiple of the score.
 
     .. math:: \nabla_\theta F_\theta(x) = a\, \nabla_\theta \log p_\theta(x) \;\Rightarrow\;
@@ -457,9 +508,10 @@ def sticking_the_landing(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol],
     def rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
         direct, score = parameter_derivative(J.plain, theta), total_score(J, theta)
         multiple = sp.simplify(direct / score) if score != 0 else sp.nan
-        if direct == 0 or multiple.has(*(each.symbol for each in J.laws)) or not multiple.is_finite:
+        if direct == 0 or multiple.has(*(law.symbol for law in J.laws)) or not multiple.is_finite:
             raise UnsoundEstimator(
-                f"sticking_the_landing: the direct term {direct} is not a constant times the score, so its mean need not be zero. Use pathwise"
+                f"sticking_the_landing: the direct term {direct} is not a constant times the score, so its mean need "
+                "not be zero. Use pathwise"
             )
         require_score_of_mean_zero(J, theta, assumed)
         return sp.simplify(J.to_plain(pathwise(J, theta, assume=assumed).integrand) - direct)
@@ -503,7 +555,7 @@ def importance(G: Expectation, proposal: Mapping[RandomSymbol, RandomSymbol]) ->
     _require_expectation(G)
     if not isinstance(proposal, Mapping) or not proposal:
         raise TypeError(f"proposal takes a dictionary {{variable: variable to draw instead}}, got {proposal!r}")
-    laws = {each.variable: each for each in G.laws}
+    laws = {law.variable: law for law in G.laws}
     swaps, weight, inside = {}, sp.S.One, []
     for variable, other in proposal.items():
         if variable not in laws:
@@ -512,16 +564,22 @@ def importance(G: Expectation, proposal: Mapping[RandomSymbol, RandomSymbol]) ->
         if q.variable != other:
             raise ValueError(f"the proposal for {variable} must be a random symbol, got {other}")
         if p.is_discrete != q.is_discrete or p.is_abstract or q.is_abstract:
-            raise ValueError(f"{other} ~ {q.name} cannot stand in for {variable} ~ {p.name}: both must be continuous, or both discrete")
+            raise ValueError(
+                f"{other} ~ {q.name} cannot stand in for {variable} ~ {p.name}: both must be continuous, or both "
+                "discrete"
+            )
         if p.support.is_subset(q.support) is not True:
             raise UnsoundEstimator(
-                f"importance: {other} ~ {q.name} lies in {q.support}, which is not known to cover {p.support}, where {variable} ~ {p.name} lies: "
+                f"importance: {other} ~ {q.name} lies in {q.support}, which is not known to cover {p.support}, where "
+                f"{variable} ~ {p.name} lies: "
                 "the values that it misses would be lost"
             )
         swaps[p.symbol] = q.variable
         inside += missing_part(p.support, q.support, q.variable)
         # A density holds its variable's plain symbol.
-        weight *= sp.exp(sp.simplify(p.log_density.xreplace({p.symbol: q.symbol}) - q.log_density)).xreplace({q.symbol: q.variable})
+        weight *= sp.exp(sp.simplify(p.log_density.xreplace({p.symbol: q.symbol}) - q.log_density)).xreplace(
+            {q.symbol: q.variable}
+        )
     variables = [proposal.get(v, v) for v in G.variables]
     plain = [G.to_plain(g).xreplace(swaps) * weight for g in G.components]
     # Outside p's support the formula of its density goes on, and G may not be defined.

@@ -18,7 +18,7 @@ from gradlib.core.law import Law
 
 @singledispatch
 def surfaces(node: sp.Basic) -> Iterable[tuple[sp.Expr, str]]:
-    """Where a function may misbehave: pairs (surface, kind), the function being a "jump" or a "pole" where the surface is 0.
+    """Where a function may misbehave: pairs (surface, kind), with a "jump" or a "pole" where the surface is 0.
 
     The one catalogue of jumps for all rules. What it does not know is "unknown", and refused. For a function of your
     own: ``surfaces.register(MyFunction, lambda node: [])`` says that it is continuous everywhere.
@@ -130,9 +130,9 @@ def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bo
     """
     F = elementary(J.plain.xreplace({law.symbol: law.signed for law in J.laws}))
     variables = {law.signed for law in J.laws}
-    for each in J.laws:
-        x = each.signed
-        moved = moving_x and theta in each.free_symbols
+    for law in J.laws:
+        x = law.signed
+        moved = moving_x and theta in law.free_symbols
         if not moved and not F.has(theta):
             continue
         for surface, why in suspects(F):
@@ -150,7 +150,7 @@ def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bo
                     f'If you know that it is, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: '
                     + _instead(rule, surface, theta)
                 )
-            for root in _roots(rule, surface, x, each, theta):
+            for root in _roots(rule, surface, x, law, theta):
                 if moved or root.has(theta):
                     _refuse_jump(rule, F, x, root, theta)
 
@@ -177,7 +177,7 @@ def _instead(rule: str, where: sp.Expr, theta: sp.Symbol) -> str:
     return _BY_HAND
 
 
-def _roots(rule: str, surface: sp.Expr, x: sp.Symbol, each: Law, theta: sp.Symbol) -> list[sp.Expr]:
+def _roots(rule: str, surface: sp.Expr, x: sp.Symbol, law: Law, theta: sp.Symbol) -> list[sp.Expr]:
     """Where the surface crosses zero inside the support of x."""
     try:
         roots = _members(sp.solveset(surface, x, domain=sp.S.Reals))
@@ -189,7 +189,7 @@ def _roots(rule: str, surface: sp.Expr, x: sp.Symbol, each: Law, theta: sp.Symbo
             f'If there is none, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: '
             + _instead(rule, surface, theta)
         )
-    return list(filter(each.may_be, roots))
+    return list(filter(law.may_be, roots))
 
 
 def _members(roots: sp.Set) -> list[sp.Expr] | None:
@@ -305,6 +305,7 @@ def _refuse_jump(
     jump = sp.simplify(right - left)
     if jump != 0:
         raise UnsoundEstimator(
-            f"{rule}: {what} jumps by {str(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by draw, "
+            f"{rule}: {what} jumps by {str(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by "
+            "draw, "
             f"misses the jump. {instead}"
         )

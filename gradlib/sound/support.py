@@ -20,25 +20,26 @@ def require_continuum(J: Expectation, theta: sp.Symbol) -> None:
         )
 
 
-def require_fixed_support(F: sp.Expr, each: Law, theta: sp.Symbol) -> None:
+def require_fixed_support(F: sp.Expr, law: Law, theta: sp.Symbol) -> None:
     r"""The score function misses the boundary term :math:`F p \,\partial_\theta e` of a moving edge e."""
-    if isinstance(each.support, sp.FiniteSet):
-        if any(value.has(theta) for value in each.support):
+    if isinstance(law.support, sp.FiniteSet):
+        if any(value.has(theta) for value in law.support):
             raise UnsoundEstimator(
-                f"score_function: a value that {each.variable} takes depends on {theta}, so the support moves. "
+                f"score_function: a value that {law.variable} takes depends on {theta}, so the support moves. "
                 "Put that value into the integrand instead"
             )
         return
-    if not isinstance(each.support, sp.Interval):
+    if not isinstance(law.support, sp.Interval):
         return
-    for edge, inwards in ((each.support.inf, 1), (each.support.sup, -1)):
+    for edge, inwards in ((law.support.inf, 1), (law.support.sup, -1)):
         if edge.has(theta):
-            term = one_sided_limit(elementary(F * each.density), each.symbol, edge, inwards)
+            term = one_sided_limit(elementary(F * law.density), law.symbol, edge, inwards)
             if term is None or sp.simplify(term) != 0:
                 missing = "" if term is None else f", so it would miss the boundary term with F*p = {sp.simplify(term)}"
                 raise UnsoundEstimator(
-                    f"score_function: the support of {each.variable} ~ {each.name} ends at {edge}, which moves with {theta}"
-                    f"{missing}. Use pathwise, or write {each.variable} through a variable whose support is fixed"
+                    f"score_function: the support of {law.variable} ~ {law.name} ends at {edge}, which moves with "
+                    f"{theta}"
+                    f"{missing}. Use pathwise, or write {law.variable} through a variable whose support is fixed"
                 )
 
 
@@ -52,9 +53,9 @@ def missing_part(p: sp.Set, q: sp.Set, y: RandomSymbol) -> list[sp.Basic]:
     return lower + ([] if p.sup == q.sup else [y <= p.sup])
 
 
-def require_inner_value(F: sp.Expr, each: Law, edge: sp.Expr) -> None:
+def require_inner_value(F: sp.Expr, law: Law, edge: sp.Expr) -> None:
     """A moving edge is itself a draw: F there must be its limit from inside, and not a value that has probability 0."""
-    x, F = each.symbol, elementary(F)
+    x, F = law.symbol, elementary(F)
 
     def on_edge(surface: sp.Expr) -> bool:
         there = sp.simplify(surface.subs(x, edge))
@@ -62,9 +63,10 @@ def require_inner_value(F: sp.Expr, each: Law, edge: sp.Expr) -> None:
         return there == 0 or bool(whole) and there.xreplace(dict.fromkeys(whole, sp.S.Zero)).is_integer is True
 
     if any(surface.has(x) and on_edge(surface) for surface, _ in suspects(F)):
-        inside = one_sided_limit(F, x, edge, 1 if edge == each.support.inf else -1)
+        inside = one_sided_limit(F, x, edge, 1 if edge == law.support.inf else -1)
         if inside is None or sp.simplify(inside - F.subs(x, edge)) != 0:
             raise UnsoundEstimator(
-                f"measure_valued: the integrand may jump at {x} = {edge}, an edge of the support that is itself one of the two draws. "
+                f"measure_valued: the integrand may jump at {x} = {edge}, an edge of the support that is itself one "
+                "of the two draws. "
                 "Give it there its limit from inside, or use pathwise"
             )
