@@ -9,6 +9,7 @@ turns an :class:`Expectation` into a number with a standard error. :func:`exact`
 # Objects: what is differentiated, and where the parameter enters it.
 from gradlib.core.errors import DivergentExpectation, QuadratureError, UnsoundEstimator
 from gradlib.core.expectation import Expectation, dependence
+from gradlib.core.families import TruncatedNormal
 
 # Rules: from an expectation to the expectation of its gradient.
 from gradlib.rules.contract import ASSUMPTIONS
@@ -40,7 +41,7 @@ from gradlib.compare import Comparison, compare
 __version__ = "0.1.0"
 __all__ = [
     # objects
-    "Expectation", "dependence", "UnsoundEstimator", "DivergentExpectation", "QuadratureError",
+    "Expectation", "dependence", "TruncatedNormal", "UnsoundEstimator", "DivergentExpectation", "QuadratureError",
     # rules
     "ASSUMPTIONS", "score_function", "pathwise", "reparameterize", "measure_valued",
     "finite_difference", "gumbel_softmax", "straight_through",

@@ -25,6 +25,7 @@ from sympy.stats import crv_types as continuous
 from sympy.stats import drv_types as discrete
 from sympy.stats import frv_types as finite
 from sympy.stats.crv import SingleContinuousDistribution
+from sympy.stats.crv_types import rv
 
 from gradlib.core import weak
 from gradlib.core.normals import standard_normal
@@ -130,6 +131,26 @@ class TruncatedNormalDistribution(SingleContinuousDistribution):
         if self.left.is_infinite:
             return self._tail(x, -1) / self._mass()
         return 1 - (self._tail(x) - self._tail(self.right)) / self._mass()
+
+
+def TruncatedNormal(name, mean, std, left=-sp.oo, right=sp.oo):  # noqa: N802 (as SymPy names its variables)
+    """A Normal random variable between two edges, as a random symbol of SymPy.
+
+    Args:
+        name: its name, or a symbol.
+        mean, std: the parameters of the Normal law that is truncated; std > 0.
+        left, right: the edges, left < right; either may be infinite.
+
+    Examples:
+        >>> import sympy as sp, gradlib as gl
+        >>> mu, a = sp.symbols("mu a", real=True)
+        >>> J = gl.Expectation(gl.TruncatedNormal("X", mu, 1, left=a))
+        >>> round(gl.exact(J, {mu: 0, a: 0}), 9)  # the half-normal's mean, sqrt(2/pi)
+        0.797884561
+        >>> round(gl.exact(gl.pathwise(J, a), {mu: 0, a: 0}), 9)  # 2/pi: the edge pushes what lies near it
+        0.636619772
+    """
+    return rv(name, TruncatedNormalDistribution, (mean, std, left, right))
 
 
 FAMILIES: dict[type, Family] = {

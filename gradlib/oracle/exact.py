@@ -21,13 +21,12 @@ import math
 import warnings
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate
 
 import mpmath as mp
 import numpy as np
 import sympy as sp
-from scipy.integrate import quad
 
 from gradlib.core.binding import Binding, bind
 from gradlib.core.errors import DivergentExpectation, QuadratureError
@@ -159,6 +158,8 @@ class _Oracle:
                 raise FloatingPointError(f"the integrand is not finite at these parameters: it is {component}")
         self.modules = [{"velocity": velocity, **_black_boxes(bound)}, "mpmath"]
         self.has_black_box = bool(bound.functions)
+        # A cache of this oracle's own, which goes with it: one on the class would keep every oracle alive.
+        self._mean_in = cache(self._mean_in)
 
     def mean(self, expression: sp.Expr) -> mp.mpf:
         """E[expression], one variable at a time where it factorizes."""
@@ -224,7 +225,6 @@ class _Oracle:
         table = self.laws[x].at(self.values).table
         return [(value, _number(probability)) for value, probability in table.items()]
 
-    @lru_cache(maxsize=None)  # noqa: B019 (lives as long as the oracle, which is one call)
     def _mean_in(self, x: sp.Symbol, expression: sp.Expr) -> mp.mpf:
         law = self.laws[x]
         f = self._kernel([x], expression)
@@ -236,12 +236,8 @@ class _Oracle:
         quantiles = self._quantiles(law)
         pdf = self._without_far_tail(law, density, quantiles)
         lower, upper = (_mpf(edge.xreplace(self.values)) for edge in (law.support.inf, law.support.sup))
-        if (
-            lower == -mp.inf
-            and upper == mp.inf
-            and law.name in {"Cauchy", "StudentT"}
-            and expression.has(sp.sin, sp.cos)
-        ):
+        whole_line = lower == -mp.inf and upper == mp.inf
+        if whole_line and expression.has(sp.sin, sp.cos) and _falls_like_a_power(pdf):
             pieces = _oscillating(expression, x)
             if len(pieces) > 1:
                 return mp.fsum(self._mean_in(x, piece) for piece, _ in pieces)
@@ -316,6 +312,13 @@ class _Oracle:
                 f"({mp.nstr(results[0], 8)} against {mp.nstr(results[1], 8)}): it may diverge, oscillate or have a kink"
             )
         return results[1]
+
+
+def _falls_like_a_power(pdf: Callable) -> bool:
+    """Whether the density is like a power of x far out: there an oscillating integrand needs a rule of its own."""
+    with mp.workdps(20):
+        near, far = pdf(mp.mpf(10) ** 10), pdf(mp.mpf(10) ** 12)
+        return bool(near and far) and mp.log(far / near) / mp.log(100) > -1000
 
 
 def _number(expression: sp.Expr) -> mp.mpf:
@@ -393,6 +396,8 @@ def velocity(family: str, index: int) -> Callable:
 @lru_cache(maxsize=None)
 def _velocity_of_formula(key: str, index: int) -> Callable:
     """∓∫ ∂_θ p / p(x) from the end of the support on x's side, in double precision by QUADPACK's adaptive rule."""
+    from scipy.integrate import quad  # slow to import, and needed by such laws only
+
     family = Slope.of(key, index)
 
     @lru_cache(maxsize=64)

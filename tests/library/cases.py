@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.optimize
+import scipy.stats
 import sympy as sp
 import sympy.stats as st
 
 import gradlib as gl
-from gradlib.core.families import FAMILIES, TruncatedNormalDistribution
-from gradlib.core.variable import named
+from gradlib.core.families import FAMILIES
 
 mu, lo = sp.symbols("mu lo", real=True)
 sigma, k, b, hi = sp.symbols("sigma k b hi", positive=True)
@@ -30,6 +31,16 @@ class Case:
     @property
     def parameters(self):
         return list(self.at)
+
+    @property
+    def places(self):
+        """Where the scored parameters stand among all."""
+        return [i for i, parameter in enumerate(self.at) if parameter in self.scored]
+
+    @property
+    def has_free_base(self):
+        """Whether a base law without parameters is known."""
+        return self.law.base() is not None and not self.law.base()[0].free_symbols
 
 
 def case(variable, at, scored=None, **facts):
@@ -53,9 +64,7 @@ CASES = {
     "GammaInverse": case(st.GammaInverse("X", k, sigma), {k: 9.5, sigma: 3.2}, moments=9.5),
     "ChiSquared": case(st.ChiSquared("X", k), {k: 2.5}, exponential=True),
     "VonMises": case(st.VonMises("X", mu, k), {mu: 2.3, k: 1.2}, exponential=True),
-    "TruncatedNormal": case(
-        named(TruncatedNormalDistribution(mu, sigma, lo, sp.oo), "X"), {mu: 0.3, sigma: 1.2, lo: -0.4}, scored=(mu, sigma), exponential=True
-    ),
+    "TruncatedNormal": case(gl.TruncatedNormal("X", mu, sigma, left=lo), {mu: 0.3, sigma: 1.2, lo: -0.4}, scored=(mu, sigma), exponential=True),
     "Rayleigh": case(st.Rayleigh("X", sigma), {sigma: 1.2}, exponential=True),
     "Maxwell": case(st.Maxwell("X", sigma), {sigma: 1.2}, exponential=True),
     "Cauchy": case(st.Cauchy("X", mu, sigma), {mu: 0.3, sigma: 1.2}, moments=1),
@@ -68,6 +77,57 @@ CASES = {
 assert {type(c.law.distribution) for name, c in CASES.items() if name != "Table"} == set(FAMILIES)
 
 CONTINUOUS = {name: c for name, c in CASES.items() if not c.law.no_path}
+
+def numbers(name):
+    c = CASES[name]
+    return tuple(float(sp.sympify(parameter).subs(c.at)) for parameter in c.law.parameters)
+
+
+class Kumaraswamy:
+    """What SciPy does not have, from its distribution function 1 − (1 − x^a)^b."""
+
+    def __init__(self, a, b):
+        self.a, self.b = a, b
+
+    def cdf(self, t):
+        return 1 - (1 - np.clip(t, 0, 1) ** self.a) ** self.b
+
+    def ppf(self, u):
+        return (1 - (1 - u) ** (1 / self.b)) ** (1 / self.a)
+
+    def pdf(self, t):
+        h = 1e-20  # the complex step: exact to rounding
+        return (1 - (1 - (t + 1j * h) ** self.a) ** self.b).imag / h
+
+
+class VonMises:
+    """SciPy's is on the whole line; this one is on (0, 2π), as SymPy's."""
+
+    def __init__(self, mu, kappa):
+        self.whole = scipy.stats.vonmises(kappa, loc=mu)
+        self.pdf = self.whole.pdf
+
+    def cdf(self, t):
+        return self.whole.cdf(np.clip(t, 0, 2 * np.pi)) - self.whole.cdf(0.0)
+
+    def ppf(self, u):
+        return np.array([scipy.optimize.brentq(lambda t: self.cdf(t) - share, 0, 2 * np.pi) for share in u])
+
+
+def frozen(name):
+    """The law in SciPy, or what stands for it."""
+    row = FAMILIES[type(CASES[name].law.distribution)]
+    return (row.scipy or {"Kumaraswamy": Kumaraswamy, "VonMises": VonMises}[name])(*numbers(name))
+
+
+def frozen_base(name):
+    """The same for the law that is drawn: the base law, where there is one other than the law itself."""
+    base, _ = CASES[name].law.base() or (CASES[name].law.distribution, None)
+    if base == CASES[name].law.distribution:
+        return frozen(name)
+    row = FAMILIES[type(base)]
+    return row.scipy(*(float(sp.sympify(a).subs(CASES[name].at)) for a in base.args[: len(row.parameters)]))
+
 
 INTEGRANDS = {
     "polynomial": lambda x: x**2,

@@ -52,7 +52,7 @@ def test_a_density_of_ones_own(variable, F, parameter, at, value, slope):
         estimates.append((G, slope))
     for G, truth in estimates:
         got = gl.estimate(G, at, samples=40_000, rng=1)
-        assert abs(got.z(truth)) < 4.5
+        assert abs(got.z(truth)) < 4.5 or abs(got.value - truth) < 1e-9 * abs(truth)  # no noise, but rounding
         # A bias of 4.5 standard errors would be seen; the score function of the narrow law is noise, and sees little.
         assert got.stderr < 0.05 * max(abs(truth), 1) or variable == FAR
     sobol = gl.estimate(J, at, samples=16 * 2**9, rng=0, sampling="sobol")

@@ -4,61 +4,18 @@ import cases
 import mpmath as mp
 import numpy as np
 import pytest
-import scipy.optimize
 import scipy.stats
 import sympy as sp
 import sympy.stats as st
-from cases import CASES, CONTINUOUS, mu, p, sigma
+from cases import CASES, CONTINUOUS, frozen, mu, p, sigma
 
 import gradlib as gl
-from gradlib.core.families import FAMILIES
 from gradlib.core.law import Velocity
 from gradlib.core.variable import law
 from gradlib.oracle.exact import velocity
 
 POINTS = np.array([0.013, 0.1, 0.3, 0.5, 0.8, 0.97])  # quantiles at which formulas are compared
 IN_SCIPY = [name for name in CASES if name != "Table"]
-
-
-def numbers(name):
-    c = CASES[name]
-    return tuple(float(sp.sympify(parameter).subs(c.at)) for parameter in c.law.parameters)
-
-
-class Kumaraswamy:
-    """What SciPy does not have, from its distribution function 1 − (1 − x^a)^b."""
-
-    def __init__(self, a, b):
-        self.a, self.b = a, b
-
-    def cdf(self, t):
-        return 1 - (1 - np.clip(t, 0, 1) ** self.a) ** self.b
-
-    def ppf(self, u):
-        return (1 - (1 - u) ** (1 / self.b)) ** (1 / self.a)
-
-    def pdf(self, t):
-        h = 1e-20  # the complex step: exact to rounding
-        return (1 - (1 - (t + 1j * h) ** self.a) ** self.b).imag / h
-
-
-class VonMises:
-    """SciPy's is on the whole line; this one is on (0, 2π), as SymPy's."""
-
-    def __init__(self, mu, kappa):
-        self.whole = scipy.stats.vonmises(kappa, loc=mu)
-        self.pdf = self.whole.pdf
-
-    def cdf(self, t):
-        return self.whole.cdf(np.clip(t, 0, 2 * np.pi)) - self.whole.cdf(0.0)
-
-    def ppf(self, u):
-        return np.array([scipy.optimize.brentq(lambda t: self.cdf(t) - share, 0, 2 * np.pi) for share in u])
-
-
-def frozen(name):
-    row = FAMILIES[type(CASES[name].law.distribution)]
-    return (row.scipy or {"Kumaraswamy": Kumaraswamy, "VonMises": VonMises}[name])(*numbers(name))
 
 
 def draws(name, size=20_000):
