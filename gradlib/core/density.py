@@ -31,12 +31,18 @@ class DensityLaw(Law):
 
     @property
     def density(self) -> sp.Expr:
-        handmade = isinstance(self.distribution, (ContinuousDistributionHandmade, DiscreteDistributionHandmade))
-        formula = self.distribution.args[0](self.symbol) if handmade else self.distribution.pdf(self.symbol)
-        if formula.has(AppliedUndef):
+        if not isinstance(self.distribution, (ContinuousDistributionHandmade, DiscreteDistributionHandmade)):
+            formula = self.distribution.pdf(self.symbol)
+            pieces = [piece for piece, _ in formula.args if piece != 0] if isinstance(formula, sp.Piecewise) else []
+            return inside_support(formula) if len(pieces) < 2 else formula
+        formula = self.distribution.args[0](self.symbol)
+        if formula.has(AppliedUndef) or not isinstance(formula, sp.Piecewise):
             return formula
-        pieces = [piece for piece, _ in formula.args if piece != 0] if isinstance(formula, sp.Piecewise) else []
-        return inside_support(formula) if len(pieces) < 2 else formula
+        # SymPy wraps what it is given in its support; a Piecewise of the user's own stays.
+        (inner, condition), *others = formula.args
+        inside = self.support.as_relational(self.symbol)
+        wrapped = len(others) == 1 and others[0][0] == 0 and _relations(condition) == _relations(inside)
+        return inner if wrapped else formula
 
     @property
     def is_abstract(self) -> bool:
@@ -165,6 +171,11 @@ def _sets(values: Sequence) -> list[tuple[float, ...]]:
     arrays = np.broadcast_arrays(*values) if len(values) else [np.zeros(1)]
     rows = np.unique(np.stack([np.ravel(a) for a in arrays], axis=1), axis=0)
     return [tuple(row) if len(values) else () for row in rows.astype(float)]
+
+
+def _relations(condition) -> set:
+    """The relations in a condition, each in one way of writing it."""
+    return {relation.canonical for relation in condition.atoms(sp.core.relational.Relational)}
 
 
 def _indicator(condition) -> sp.Expr:

@@ -59,6 +59,21 @@ def test_a_density_of_ones_own(variable, F, parameter, at, value, slope):
     assert abs(sobol.value - value) < 0.02 * max(abs(value), 0.2)
 
 
+@pytest.mark.parametrize("density, support, at, mean, score", [
+    (sp.Piecewise((2 * x, (x > 0) & (x < 1)), (0, True)), sp.S.Reals, {}, 2 / 3, None),
+    (sp.Piecewise((2 * theta * x, x < sp.Rational(1, 2)), (2 - theta / 2, True)), sp.Interval(0, 1), {theta: 1.2}, 0.625, -5 / 48),
+], ids=["its own support", "two pieces"])
+def test_a_density_in_pieces(density, support, at, mean, score):
+    """∫ x p: 2/3; and θ/12 + (2 − θ/2)·3/8, with the slope 1/12 − 3/16."""
+    J = gl.Expectation(st.ContinuousRV(x, density, set=support))
+    assert gl.exact(J, at) == pytest.approx(mean, rel=1e-9)
+    assert abs(gl.estimate(J, at, samples=20_000, rng=0).z(mean)) < 4.5
+    if score is not None:
+        S = gl.score_function(J, theta)
+        assert gl.exact(S, at) == pytest.approx(score, rel=1e-9)
+        assert abs(gl.estimate(S, at, samples=20_000, rng=0).z(score)) < 4.5
+
+
 def test_draws_follow_the_density():
     """Kolmogorov and Smirnov's distance to the distribution function by quadrature; a shift is seen."""
     law = gl.Expectation(CUBIC).laws[0]
