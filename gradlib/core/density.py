@@ -27,6 +27,11 @@ TOLERANCE = 1e-6  # of the mass: a pole at an edge hides 1e-8 of it between two 
 class DensityLaw(Law):
     """A density in one formula."""
 
+    @property
+    def name(self) -> str:
+        handmade = isinstance(self.distribution, (ContinuousDistributionHandmade, DiscreteDistributionHandmade))
+        return "a density of its own" if handmade else super().name
+
     # --- the formula ------------------------------------------------------------------------
 
     @property

@@ -3,7 +3,7 @@ r"""What a law can be asked, whatever its kind.
 A :class:`~gradlib.core.law.Law` is the distribution of one random variable: its parameters and their joint domain,
 its support, density, score and velocity, its draws and quantiles, its distribution function, its weak derivatives. Where
 a law has none of these it says why. Three kinds answer: :class:`FamilyLaw` (a row of
-:data:`gradlib.core.families.FAMILIES`), :class:`TableLaw` (finitely many values with a probability each) and
+``FAMILIES``), :class:`TableLaw` (finitely many values with a probability each) and
 :class:`gradlib.core.density.DensityLaw` (a density in one formula). Nobody outside asks which of them it is.
 """
 
@@ -111,7 +111,7 @@ class Law:
 
     @property
     def counts(self) -> tuple[sp.Expr, ...]:
-        """The parameters that are whole numbers: there is no derivative with respect to them."""
+        """The parameters that are whole numbers, in which there is no derivative."""
         return ()
 
     @property
@@ -127,7 +127,7 @@ class Law:
 
     @property
     def signed(self) -> sp.Symbol:
-        """:attr:`symbol`, with the sign that the support gives it."""
+        """``symbol``, with the sign that the support gives it."""
         if self.support.inf.is_nonnegative is not True:
             return self.symbol
         sign = {"nonnegative": True} if self.is_discrete else {"positive": True}
@@ -162,7 +162,7 @@ class Law:
 
     @property
     def density(self) -> sp.Expr:
-        """p_θ(x) at :attr:`symbol`, as it is inside the support."""
+        """p_θ(x) at ``symbol``, as it is inside the support."""
         raise NotImplementedError
 
     @property
@@ -246,7 +246,7 @@ class Law:
 class Sampler:
     """What draws one variable: its base law where it has a path, the variable itself elsewhere.
 
-    Two samplers with the same :attr:`key` give the same draws from the same stream.
+    Two samplers with the same ``key`` give the same draws from the same stream.
 
     Attributes:
         name: the variable's, for messages.
@@ -279,7 +279,7 @@ class Sampler:
 
 
 class FamilyLaw(Law):
-    """A row of :data:`gradlib.core.families.FAMILIES`."""
+    """A row of ``FAMILIES``."""
 
     @property
     def family(self) -> Family:

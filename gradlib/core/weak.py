@@ -3,7 +3,7 @@ r"""Weak derivatives: the derivative of a density as a difference of two densiti
 .. math:: \partial_\theta p_\theta = c_\theta\,(p^+_\theta - p^-_\theta)
 
 Such a pair is not unique: the positive and the negative part of :math:`\partial_\theta p` (the Jordan split)
-have the smallest c, other pairs are easier to draw from. A row of :data:`gradlib.core.families.FAMILIES` names
+have the smallest c, other pairs are easier to draw from. A row of ``FAMILIES`` names
 the pair of each parameter that has one.
 
 Source: Pflug (1996), *Optimization of stochastic models*; Heidergott and Vázquez-Abad (2000),

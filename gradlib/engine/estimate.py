@@ -8,9 +8,9 @@ by the block's index, and the blocks' moments are merged by index: the result do
 depend on the workers, and memory does not grow with n.
 
 The parts: :mod:`gradlib.engine.sampling` draws, :mod:`gradlib.engine.kernel` compiles the integrand,
-:mod:`gradlib.engine.integrand` puts the two together for a block, :mod:`gradlib.engine.moments` averages,
-:mod:`gradlib.engine.plan` says how much, :mod:`gradlib.engine.executors` spreads the blocks over workers,
-:mod:`gradlib.engine.runner` runs all of it.
+``gradlib.engine.integrand`` puts the two together for a block, :mod:`gradlib.engine.moments` averages,
+``gradlib.engine.plan`` says how much, :mod:`gradlib.engine.executors` spreads the blocks over workers,
+``gradlib.engine.runner`` runs all of it.
 """
 
 from __future__ import annotations
