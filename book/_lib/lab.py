@@ -23,7 +23,7 @@ from sympy.stats import Exponential, Laplace, Normal
 
 from gradlib.core.expectation import Expectation
 from gradlib.core.joint import total_score
-from gradlib.core.law import Law
+from gradlib.core.law import FamilyLaw
 from gradlib.proof.forms import closed_form
 from gradlib.rules.measure_valued import measure_valued
 from gradlib.rules.pathwise import pathwise
@@ -326,7 +326,7 @@ def cases() -> Iterator[Case]:
 
 def noise_density(kind: str) -> Printed:
     """The density of a standard noise variable."""
-    law = Law(None, sp.Symbol("x", real=True), _STANDARD[kind])
+    law = FamilyLaw(None, sp.Symbol("x", real=True), _STANDARD[kind])
     return javascript((law.symbol,), law.density)
 
 

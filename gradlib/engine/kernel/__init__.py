@@ -13,9 +13,9 @@ A kernel is one Python function for all components of an integrand. It differs f
 It is text. It travels to another process as it is, so every worker runs the same
 operations in the same order.
 
-The steps: :mod:`~gradlib.engine.kernel.lower` turns expressions into instructions,
-:mod:`~gradlib.engine.kernel.schedule` orders them and gives their arrays places,
-:mod:`~gradlib.engine.kernel.emit` writes the text.
+The steps: ``lower`` turns expressions into instructions,
+``schedule`` orders them and gives their arrays places,
+``emit`` writes the text.
 """
 
 from __future__ import annotations
