@@ -23,7 +23,7 @@ from sympy.stats import Exponential, Laplace, Normal
 
 from gradlib.core.expectation import Expectation
 from gradlib.core.joint import total_score
-from gradlib.core.law import FamilyLaw
+from gradlib.core.law import FamilyLaw, name_of
 from gradlib.proof.forms import closed_form
 from gradlib.rules.measure_valued import measure_valued
 from gradlib.rules.pathwise import pathwise
@@ -233,7 +233,7 @@ def over_base_noise(G: Expectation) -> tuple[tuple[str, ...], tuple[sp.Symbol, .
 
 def _kind(distribution: sp.Basic) -> str:
     """Its name in :data:`NOISE`."""
-    return type(distribution).__name__.removesuffix("Distribution")
+    return name_of(distribution)
 
 
 def _plain(expression: sp.Expr) -> sp.Expr:

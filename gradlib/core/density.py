@@ -21,7 +21,7 @@ from gradlib.core.formula import Formula, derivative, inverse, piecewise, spread
 from gradlib.core.law import Law, Sampler, Velocity, inside_support
 
 
-TOLERANCE = 1e-6  # of the mass: a pole at an edge hides 1e-8 of it between two neighbouring numbers
+LOST = 1e-6  # mass that may be missing: a pole at an edge hides 1e-8 of it between two neighbouring numbers
 
 
 class DensityLaw(Law):
@@ -111,8 +111,7 @@ class DensityLaw(Law):
         if self.support.has(theta):
             raise UnsoundEstimator(
                 f"pathwise: the support of {self.variable} ~ {self.name} moves with {theta}, and its distribution "
-                "function is "
-                f"not known. Write {self.variable} through a variable whose support is fixed"
+                f"function is not known. Write {self.variable} through a variable whose support is fixed"
             )
         # The same formula has the same key, whatever its symbols are called.
         names = [sp.Symbol(f"p{i}", real=True) for i in range(len(self.parameters))]
@@ -141,11 +140,10 @@ class DensityLaw(Law):
                 raise ValueError(
                     f"the density of {self.variable} is negative{place}: {lowest:.6g} at {self.variable} = {where:.6g}"
                 )
-            if not abs(mass - 1) <= TOLERANCE:
+            if not abs(mass - 1) <= LOST:
                 raise ValueError(
                     f"the density of {self.variable} integrates to {mass:.6g}{place}, and not to 1: divide it by its "
-                    "integral, "
-                    "or state its support with set="
+                    "integral, or state its support with set="
                 )
 
     def spread(self, numbers: Sequence[float], tails: Sequence[float]) -> list[float]:

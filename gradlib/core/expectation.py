@@ -111,8 +111,7 @@ class Expectation(sp.Expr):
             if other != symbol:
                 raise ValueError(
                     f"this expectation holds the symbol {symbol.name} with {_stated(symbol)} and the symbol "
-                    f"{symbol.name} "
-                    f"with {_stated(other)}: SymPy tells them apart. Create it once and use that object"
+                    f"{symbol.name} with {_stated(other)}: SymPy tells them apart. Create it once and use that object"
                 )
 
     # --- parts --------------------------------------------------------------------

@@ -181,8 +181,7 @@ def require_no_gap(formula: Formula) -> None:
     if empty.any():
         raise UnsoundEstimator(
             f"pathwise: the density {formula.expression} vanishes inside its support, at {edges[1:-1][empty][0]:.6g}: "
-            "its draws "
-            "cannot move across the gap. Use score_function"
+            "its draws cannot move across the gap. Use score_function"
         )
 
 
@@ -194,8 +193,7 @@ def inverse(formula: Formula) -> Callable[[np.ndarray], np.ndarray]:
     if formula.discrete:
         if masses.sum() < 1 - 1e-12:
             raise ValueError(
-                f"{1 - masses.sum():.2g} of the mass lies beyond {LONGEST:,} values: such a tail cannot be drawn by "
-                "inversion"
+                f"{1 - masses.sum():.2g} of the mass lies beyond {LONGEST:,} values: such a tail cannot be drawn by inversion"
             )
         return lambda u: edges[np.searchsorted(below[:-1], u, side="right")]
     # One piece between any two kinks: the numerical inversion wants a smooth density.

@@ -1,4 +1,4 @@
-"""Several variables together: the score of their joint density, and independent copies of them."""
+"""Several variables together: the score of their joint density, independent copies of them, and names for more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,19 @@ from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.expectation import Expectation
 from gradlib.core.variable import named
+
+
+def taken_names(J: Expectation) -> set[str]:
+    """The names that are taken: of the parameters and of the variables."""
+    return {symbol.name for symbol in J.parameters | {law.symbol for law in J.laws}}
+
+
+def fresh(name: str, taken: set[str]) -> str:
+    """This name, or with primes the first one that is free; it is taken then."""
+    while name in taken:
+        name += "'"
+    taken.add(name)
+    return name
 
 
 def copies(J: Expectation, n: int) -> list[dict[sp.Symbol, RandomSymbol]]:

@@ -291,8 +291,7 @@ class _Oracle:
             if not self.laws[outer].is_discrete:
                 raise QuadratureError(
                     f"{_name(expression)} ties {len(names)} continuous variables together: the oracle integrates at "
-                    "most two. "
-                    "Write it as a sum of products, or estimate it"
+                    "most two. Write it as a sum of products, or estimate it"
                 )
             pdf = self._kernel([outer], self.laws[outer].density.xreplace(self.values))
             return _sum(lambda k: self.mean(expression.subs(outer, int(k))), pdf, self.laws[outer], _name(expression))

@@ -9,6 +9,7 @@ from sympy.stats.crv_types import BetaDistribution, GumbelDistribution, Logistic
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.expectation import Expectation
+from gradlib.core.joint import fresh, taken_names
 from gradlib.core.variable import named
 from gradlib.rules.contract import each_parameter, parameter_derivative, parameters_of
 from gradlib.rules.pathwise import pathwise, reparameterize
@@ -176,14 +177,11 @@ def _require_continuous_between(J: Expectation, thetas: Sequence[sp.Symbol]) -> 
 
 def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectation:
     """J with Gumbel-softmax variables in the place of the finite ones that the parameters move."""
-    taken = {s.name for s in J.parameters | {law.symbol for law in J.laws}}
+    taken = taken_names(J)
     swaps, variables = {}, []
 
     def noise(distribution, name: str) -> RandomSymbol:
-        while name in taken:
-            name += "'"
-        taken.add(name)
-        variables.append(named(distribution, name))
+        variables.append(named(distribution, fresh(name, taken)))
         return variables[-1]
 
     for law in J.laws:

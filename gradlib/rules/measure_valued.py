@@ -21,6 +21,7 @@ import sympy as sp
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.expectation import Expectation
+from gradlib.core.joint import fresh, taken_names
 from gradlib.core.law import Law
 from gradlib.core.variable import named
 from gradlib.rules.contract import each_parameter, parameter_derivative
@@ -76,14 +77,11 @@ def measure_valued(
     """
     if not isinstance(coupled, bool):
         raise TypeError(f"coupled must be True or False, got {coupled!r}")
-    taken = {s.name for s in J.parameters | {law.symbol for law in J.laws}} if isinstance(J, Expectation) else set()
+    taken = taken_names(J) if isinstance(J, Expectation) else set()
     noise: list[RandomSymbol] = []
 
-    def fresh(distribution: sp.Basic, name: str) -> RandomSymbol:
-        while name in taken:
-            name += "'"
-        taken.add(name)
-        noise.append(named(distribution, name))
+    def draw(distribution: sp.Basic, name: str) -> RandomSymbol:
+        noise.append(named(distribution, fresh(name, taken)))
         return noise[-1]
 
     def rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
@@ -96,13 +94,13 @@ def measure_valued(
             for i, parameter in enumerate(law.parameters):
                 inner = sp.diff(parameter, theta)
                 if inner != 0:
-                    total += inner * _difference(J, law, i, coupled, fresh)
+                    total += inner * _difference(J, law, i, coupled, draw)
         return total
 
     return each_parameter(J, theta, assume, rule, noise=noise)
 
 
-def _difference(J: Expectation, law: Law, i: int, coupled: bool, fresh: Callable) -> sp.Expr:
+def _difference(J: Expectation, law: Law, i: int, coupled: bool, draw: Callable) -> sp.Expr:
     """c (F(x⁺) − F(x⁻))."""
     pair = law.weak_pair(i)
     x, F = law.symbol, J.plain
@@ -113,7 +111,7 @@ def _difference(J: Expectation, law: Law, i: int, coupled: bool, fresh: Callable
         distributions, plus, minus = pair.coupled
         given = [x] if pair.shares_x else []
         given += [
-            fresh(distribution, f"{x}_noise" + (f"{j}" if j else "")) for j, distribution in enumerate(distributions)
+            draw(distribution, f"{x}_noise" + (f"{j}" if j else "")) for j, distribution in enumerate(distributions)
         ]
         draws = plus(*given), minus(*given)
     else:
@@ -122,7 +120,7 @@ def _difference(J: Expectation, law: Law, i: int, coupled: bool, fresh: Callable
             if side is None
             else side.x(
                 *(
-                    fresh(distribution, f"{x}_{sign}" + (f"{j}" if j else ""))
+                    draw(distribution, f"{x}_{sign}" + (f"{j}" if j else ""))
                     for j, distribution in enumerate(side.noise)
                 )
             )

@@ -9,6 +9,7 @@ from sympy.stats.crv import SingleContinuousPSpace
 
 from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
+from gradlib.core.joint import fresh, taken_names
 from gradlib.rules.contract import assumption_names, each_parameter, parameter_derivative, parameters_of
 from gradlib.sound.jumps import require_continuous, require_continuous_density
 
@@ -95,7 +96,7 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
     """
     thetas = parameters_of(J, theta)
     moved = [law for law in J.laws if law.free_symbols & set(thetas)]
-    taken = {s.name for s in J.parameters | {law.symbol for law in J.laws}}
+    taken = taken_names(J)
     maps, variables = {}, []
     for law in J.laws:
         if law not in moved:
@@ -105,9 +106,7 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
             raise UnsoundEstimator(f"pathwise: {law.no_path}")
         distribution, g = law.base() or (law.distribution, lambda eps: eps)
         name = "epsilon" if len(moved) == 1 else f"epsilon_{law.variable}"
-        while name in taken:
-            name += "'"
-        eps = sp.Symbol(name, real=True)
+        eps = sp.Symbol(fresh(name, taken), real=True)
         if any(sp.sympify(a).free_symbols & set(thetas) for a in distribution.args):
             raise UnsoundEstimator(
                 f"reparameterize: {law.variable} ~ {law.name} has no base law free of its shape; "

@@ -571,8 +571,7 @@ def importance(G: Expectation, proposal: Mapping[RandomSymbol, RandomSymbol]) ->
         if p.support.is_subset(q.support) is not True:
             raise UnsoundEstimator(
                 f"importance: {other} ~ {q.name} lies in {q.support}, which is not known to cover {p.support}, where "
-                f"{variable} ~ {p.name} lies: "
-                "the values that it misses would be lost"
+                f"{variable} ~ {p.name} lies: the values that it misses would be lost"
             )
         swaps[p.symbol] = q.variable
         inside += missing_part(p.support, q.support, q.variable)

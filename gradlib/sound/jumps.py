@@ -306,6 +306,5 @@ def _refuse_jump(
     if jump != 0:
         raise UnsoundEstimator(
             f"{rule}: {what} jumps by {str(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by "
-            "draw, "
-            f"misses the jump. {instead}"
+            f"draw, misses the jump. {instead}"
         )

@@ -67,6 +67,5 @@ def require_inner_value(F: sp.Expr, law: Law, edge: sp.Expr) -> None:
         if inside is None or sp.simplify(inside - F.subs(x, edge)) != 0:
             raise UnsoundEstimator(
                 f"measure_valued: the integrand may jump at {x} = {edge}, an edge of the support that is itself one "
-                "of the two draws. "
-                "Give it there its limit from inside, or use pathwise"
+                "of the two draws. Give it there its limit from inside, or use pathwise"
             )
