@@ -47,6 +47,7 @@
   const all = new Set(document.querySelectorAll("article pre, article .katex-display, article table"));
   const sizes = new ResizeObserver((changes) => queue(changes.map((change) => change.target)));
   for (const box of all) sizes.observe(box);
+  addEventListener("resize", () => queue(all)); // what is far from the window is not laid out, and not observed
   // The theme decides on code once more, and knows neither what is folded nor tolerances.
   new MutationObserver((changes) => queue(changes.map((change) => change.target).filter((box) => all.has(box))))
     .observe(document.querySelector("article") ?? document.body, { subtree: true, attributeFilter: ["tabindex"] });

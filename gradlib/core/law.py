@@ -80,7 +80,7 @@ def name_of(distribution) -> str:
     return cls.__name__.removesuffix("Distribution")
 
 
-#: Name ↦ SymPy's class, for every row of the table.
+# Name ↦ SymPy's class, for every row of the table.
 BY_NAME = {name_of(cls): cls for cls in FAMILIES}
 
 
