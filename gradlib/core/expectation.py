@@ -155,7 +155,7 @@ class Expectation(sp.Expr):
 
     @property
     def free_symbols(self) -> set[sp.Symbol]:
-        """The same as a set: SymPy's name for it."""
+        """The parameters, as a set."""
         return set(self.parameters)
 
     def to_plain(self, expression):
