@@ -2,7 +2,7 @@
 
 Where the mass lies nobody says. It is looked for around the ends of the support, the numbers in the formula, its kinks
 and its maxima, over all scales. The quantile is SciPy's numerical inversion of the distribution function
-(:class:`scipy.stats.sampling.NumericalInversePolynomial`, with an error of 1e-12 in its argument); that of whole
+(``scipy.stats.sampling``, with an error of 1e-12 in its argument); that of whole
 numbers comes from a table of their probabilities.
 
 Source: Derflinger, Hörmann and Leydold (2010), *Random variate generation by numerical inversion when only the
