@@ -50,7 +50,7 @@ class WeakPair:
     constant: sp.Expr
     plus: Side | None
     minus: Side | None
-    coupled: tuple[tuple[sp.Basic, ...], Callable[..., sp.Expr], Callable[..., sp.Expr]]
+    coupled: tuple
     shares_x: bool = False
 
 
