@@ -46,7 +46,7 @@ class DensityLaw(Law):
         # SymPy wraps what it is given in its support; a Piecewise of the user's own stays.
         (inner, condition), *others = formula.args
         inside = self.support.as_relational(self.symbol)
-        wrapped = len(others) == 1 and others[0][0] == 0 and _relations(condition) == _relations(inside)
+        wrapped = len(others) == 1 and others[0][0] == 0 and _comparisons(condition) == _comparisons(inside)
         return inner if wrapped else formula
 
     @property
@@ -176,7 +176,7 @@ def _sets(values: Sequence) -> list[tuple[float, ...]]:
     return [tuple(row) if len(values) else () for row in rows.astype(float)]
 
 
-def _relations(condition) -> set:
+def _comparisons(condition) -> set:
     """The relations in a condition, each in one way of writing it."""
     return {relation.canonical for relation in condition.atoms(sp.core.relational.Relational)}
 

@@ -397,8 +397,8 @@ class FamilySampler(Sampler):
 
     @property
     def key(self) -> tuple:
-        family, of_parameters = drawn(BY_NAME[self.family])
-        return family.parameters, tuple(of_parameters(*self.numbers))
+        _, of_parameters = drawn(BY_NAME[self.family])
+        return self.family, tuple(of_parameters(*self.numbers))
 
     @property
     def no_quantile(self) -> str | None:

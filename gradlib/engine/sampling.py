@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradlib.core.formula import uniform
 from gradlib.core.law import Sampler
 
 SCHEMES = ("plain", "antithetic", "sobol")
@@ -111,7 +112,7 @@ class Draws:
     ) -> list[list[np.ndarray]]:
         """One variable's draws: a list by side of lists by mirror image."""
         if self._by_quantile(samplers):
-            return self._at(samplers, (rng.integers(2**_BITS, size=len(out)) + 0.5) * 2.0**-_BITS)
+            return self._at(samplers, uniform(rng, len(out)))
         draws = samplers[0].draw(rng, len(out), out)
         return [[draws, -draws] if self.mirrored else [draws]] * len(samplers)
 
