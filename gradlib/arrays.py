@@ -14,6 +14,7 @@ import sympy as sp
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.errors import UnsoundEstimator
+from gradlib.core.function import function_of
 from gradlib.core.law import Law
 from gradlib.core.variable import law, named
 from gradlib.engine import implicit
@@ -224,10 +225,7 @@ def _compiled(expressions: tuple[sp.Expr, ...], symbols: tuple[sp.Symbol, ...]) 
     """SymPy to NumPy, with common subexpressions computed once."""
     printer = KernelPrinter(qualified=False)
     modules = [{"velocity": _velocity}, "scipy", "numpy"]
-    dummies = {s: sp.Dummy() for s in symbols}  # a user's symbol may be called lambda
-    function = sp.lambdify(
-        list(dummies.values()), [e.xreplace(dummies) for e in expressions], modules, printer=printer, cse=True
-    )
+    function = function_of(symbols, list(expressions), modules, printer=printer, cse=True)
 
     def call(*arrays):
         with np.errstate(divide="ignore", over="ignore", invalid="ignore"):

@@ -7,6 +7,7 @@ C operations, n = C/cost draws can be made, and the variance of their mean is va
 from __future__ import annotations
 
 import html
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from gradlib.rules.variance import (
 
 STEP = 0.05  # of the finite difference
 TEMPERATURE = 0.5  # of the relaxation
+TIE = 1e-9  # relative: variances that the oracle does not tell apart
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,10 @@ class Comparison:
             return "infinite variance" if np.isinf(row.variance) else "variance not computed"
         words = []
         finite = [row for row in self.sound if np.isfinite(row.variance)]
-        if row.work == min(row.work for row in finite):
+        # What the oracle does not tell apart is equal.
+        if math.isclose(row.work, min(row.work for row in finite), rel_tol=TIE):
             words.append("best for its cost")
-        if row.variance == min(row.variance for row in finite):
+        if math.isclose(row.variance, min(row.variance for row in finite), rel_tol=TIE):
             words.append("lowest variance")
         if not words:
             best = min(row.work for row in finite)

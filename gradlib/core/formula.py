@@ -21,6 +21,7 @@ import numpy as np
 import sympy as sp
 
 from gradlib.core.errors import UnsoundEstimator
+from gradlib.core.function import function_of
 
 GAP = 1e-10  # a density lower than this share of what lies on both sides is a gap
 LONGEST = 2**20  # whole numbers in a table of probabilities
@@ -46,9 +47,9 @@ class Formula:
         """A function on arrays. What NumPy cannot say (0·∞) the logarithm of the density does, or mpmath."""
         x = sp.Dummy("x", real=True)
         e = (self.expression if expression is None else expression).xreplace({self.symbol: x})
-        fast, exact = sp.lambdify(x, e, "scipy"), sp.lambdify(x, e, "mpmath")
+        fast, exact = function_of([x], e, "scipy"), function_of([x], e, "mpmath")
         logarithm = piecewise(lambda piece: sp.expand_log(sp.log(piece), force=True), self.expression)
-        log_density = sp.lambdify(x, logarithm.xreplace({self.symbol: x}), "scipy")
+        log_density = function_of([x], logarithm.xreplace({self.symbol: x}), "scipy")
 
         def f(t: np.ndarray) -> np.ndarray:
             with np.errstate(all="ignore"):
@@ -68,7 +69,7 @@ class Formula:
     def compile_scalar(self, expression: sp.Expr | None = None) -> Callable[[float], float]:
         """The same for one number at a time."""
         e = self.expression if expression is None else expression
-        fast, careful = sp.lambdify(self.symbol, e, "scipy"), self.compile(expression)
+        fast, careful = function_of([self.symbol], e, "scipy"), self.compile(expression)
 
         def f(t: float) -> float:
             try:
@@ -240,21 +241,21 @@ def _smooth_inverse(formula: Formula, low: float, high: float, middle: float) ->
     f, far = formula.compile_scalar(), spread(formula, (1e-15,))
     # The inversion would search for the tails from its centre, step by step; what lies beyond is below its accuracy.
     low, high = low if np.isfinite(low) else far[0], high if np.isfinite(high) else far[-1]
-    # Where the density has a pole at a finite end, its logarithmic distance has a density without one.
     scale = (far[-1] - far[0]) / 16 or 1.0  # a narrow density far away is moved to 0, or its digits are lost
     maps = [(lambda t: middle + scale * t, lambda t: scale, (low - middle) / scale, (high - middle) / scale, 0.0)]
-    if np.isfinite(formula.lower):
-        maps.append((lambda t: low + np.exp(t), np.exp, -np.inf, np.log(high - low), np.log(middle - low)))
-    if np.isfinite(formula.upper):
-        maps.append(
-            (lambda t: high - np.exp(-t), lambda t: np.exp(-t), -np.log(high - low), np.inf, -np.log(high - middle))
-        )
-    if np.isfinite(formula.lower) and np.isfinite(formula.upper):
-        share = (middle - low) / (high - low)
-        maps.append((
-            lambda t: low + (high - low) / (1 + np.exp(-t)), lambda t: (high - low) / (2 + 2 * np.cosh(t)),
-            -np.inf, np.inf, np.log(share / (1 - share)),
-        ))  # fmt: skip
+    # Where the density has a pole at a finite end, its logarithmic distance has a density without one.
+    match bool(np.isfinite(formula.lower)), bool(np.isfinite(formula.upper)):
+        case True, True:
+            share = (middle - low) / (high - low)
+            maps.append((
+                lambda t: low + (high - low) / (1 + np.exp(-t)), lambda t: (high - low) / (2 + 2 * np.cosh(t)),
+                -np.inf, np.inf, np.log(share / (1 - share)),
+            ))  # fmt: skip
+        case True, False:
+            maps.append((lambda t: low + np.exp(t), np.exp, -np.inf, np.log(high - low), np.log(middle - low)))
+        case False, True:
+            back = -np.log(high - low)
+            maps.append((lambda t: high - np.exp(-t), lambda t: np.exp(-t), back, np.inf, -np.log(high - middle)))
     reasons = []
     for move, slope, left, right, centre in maps:
         law = type("Law", (), {"pdf": staticmethod(lambda t: f(float(move(t))) * float(slope(t)))})()

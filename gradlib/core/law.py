@@ -542,6 +542,7 @@ def inside_support(formula: sp.Expr, outside: tuple = (0,)) -> sp.Expr:
     return formula
 
 
+@lru_cache(maxsize=1024)  # simplifying takes long, and many integrands share a law
 def tidy(expression: sp.Expr) -> sp.Expr:
     """The shorter of an expression and its simplification.
 

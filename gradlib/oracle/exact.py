@@ -1,9 +1,10 @@
 r"""The oracle: expectations and variances by quadrature and enumeration.
 
-Everything here runs in :mod:`mpmath`, one point at a time, on kernels printed for
-mpmath from the density. It shares no code path with ``gradlib.engine``,
-which runs in NumPy on random draws: an error would have to be made twice, in two
-different ways, to go unseen.
+It shares no code path with ``gradlib.engine``, which runs on random draws: an error
+would have to be made twice, in two different ways, to go unseen. Kernels are printed
+from the density, for :mod:`mpmath` and for NumPy. A tame integrand is integrated in
+double precision, and mpmath says at points of every panel whether NumPy and SciPy
+compute the integrand right; all else runs in mpmath, one point at a time.
 
 A continuous variable is integrated by tanh-sinh quadrature, split at quantiles (so
 that the mass is found wherever it lies) and at the kinks of the integrand. A discrete
@@ -29,11 +30,12 @@ import numpy as np
 import sympy as sp
 
 from gradlib.core.binding import Binding, bind
-from gradlib.core.errors import DivergentExpectation, QuadratureError
 from gradlib.core.density import Slope
+from gradlib.core.errors import DivergentExpectation, QuadratureError
 from gradlib.core.expectation import Expectation
 from gradlib.core.families import FAMILIES
 from gradlib.core.formula import landmarks, require_no_gap, spread
+from gradlib.core.function import function_of
 from gradlib.core.law import BY_NAME, Law, Velocity
 from gradlib.oracle.line import (
     TOLERANCE,
@@ -199,27 +201,22 @@ class _Oracle:
         return first, expression.xreplace({x: first})
 
     def _kernel(self, arguments: list[sp.Symbol], expression: sp.Expr) -> Callable:
-        # Dummies instead of the user's names, which may be lambda, None or exp.
-        dummies = {argument: sp.Dummy() for argument in arguments}
-        return sp.lambdify(list(dummies.values()), expression.xreplace(dummies), modules=self.modules)
+        return function_of(arguments, expression, self.modules)
 
-    @staticmethod
-    def _arrays(names: list[sp.Symbol], integrand: sp.Expr) -> Callable | None:
-        """The integrand on a grid, in double precision: enough for 1e-8. ``None`` where SciPy has no name for it."""
-        dummies = {name: sp.Dummy() for name in names}
-        try:
-            f = sp.lambdify(list(dummies.values()), integrand.xreplace(dummies), "scipy")
+    def _arrays(self, names: list[sp.Symbol], integrand: sp.Expr, probe: tuple[float, ...]) -> Callable | None:
+        """The integrand on arrays, in double precision. ``None`` where SciPy has no name for it, or not at the probe."""
+        if self.has_black_box or integrand.has(Velocity):
+            return None
+        f = function_of(names, integrand, "scipy")
+
+        def values(*arrays: np.ndarray) -> np.ndarray:
             with np.errstate(all="ignore"):
-                if not np.isfinite(f(np.array([0.3]), np.array([0.4]))).all():
-                    return None
+                return f(*arrays) + np.zeros(np.broadcast_shapes(*map(np.shape, arrays)))  # constants too
+
+        try:
+            return values if np.isfinite(values(*(np.array([x]) for x in probe))).all() else None
         except (NameError, TypeError, NotImplementedError, ValueError):
             return None
-
-        def values(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-            with np.errstate(all="ignore"):
-                return np.broadcast_to(f(x[:, None], y[None, :]), (len(x), len(y)))
-
-        return values
 
     def _probabilities(self, x: sp.Symbol):
         table = self.laws[x].at(self.values).table
@@ -246,8 +243,9 @@ class _Oracle:
         kinks = _kinks(expression, x, quantiles, lower, upper) + _kinks(
             law.density.xreplace(self.values), x, quantiles, lower, upper
         )
+        arrays = self._arrays([x], expression * law.density.xreplace(self.values), (float(quantiles[len(quantiles) // 2]),))
         return _integral(
-            lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, _name(expression), check=not self.has_black_box
+            lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, _name(expression), not self.has_black_box, arrays
         )
 
     def _without_far_tail(self, law: Law, density, quantiles) -> Callable:
@@ -296,14 +294,14 @@ class _Oracle:
             pdf = self._kernel([outer], self.laws[outer].density.xreplace(self.values))
             return _sum(lambda k: self.mean(expression.subs(outer, int(k))), pdf, self.laws[outer], _name(expression))
         integrand = expression * (self.laws[names[0]].density * self.laws[names[1]].density).xreplace(self.values)
-        f = None if self.has_black_box or integrand.atoms(Velocity) else self._arrays(names, integrand)
+        f = self._arrays(names, integrand, (0.3, 0.4))
         g = self._kernel(names, integrand)
         results = []
         for order in (20, 24):
             (x, wx), (y, wy) = (
                 _panels(self._quantiles(self.laws[name], (1e-17, 1e-6, 0.02, 0.5)), order) for name in names
             )
-            values = f(x, y) if f else np.array([[float(g(mp.mpf(a), mp.mpf(b))) for b in y] for a in x])
+            values = f(x[:, None], y[None, :]) if f else np.array([[float(g(mp.mpf(a), mp.mpf(b))) for b in y] for a in x])
             results.append(mp.mpf(float(wx @ values @ wy)))
         if abs(results[1] - results[0]) > 1e-8 * max(1, abs(results[1])):
             raise QuadratureError(
@@ -431,7 +429,7 @@ def _velocity_of_formula(key: str, index: int) -> Callable:
         parts = [integral(low, high) for low, high in zip(breaks, breaks[1:])]
         below = [0.0, *accumulate(parts)]
         above = [*reversed([*accumulate(reversed(parts))]), 0.0]
-        return sp.lambdify(formula.symbol, formula.expression, "mpmath"), integral, breaks, below, above, middle
+        return function_of([formula.symbol], formula.expression, "mpmath"), integral, breaks, below, above, middle
 
     @lru_cache(maxsize=2**14)  # mean and variance share their nodes
     def at(x, *parameters):
@@ -451,4 +449,4 @@ def _velocity_of_formula(key: str, index: int) -> Callable:
 def _pdf(cls: type):
     arguments = [sp.Dummy(name) for name in cls._argnames]
     x = sp.Dummy("x")
-    return sp.lambdify([x, *arguments], cls(*arguments).pdf(x), "mpmath")
+    return function_of([x, *arguments], cls(*arguments).pdf(x), "mpmath")

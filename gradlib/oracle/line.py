@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import mpmath as mp
 import numpy as np
 import sympy as sp
 from sympy.simplify.fu import TR8
 
 from gradlib.core.errors import DivergentExpectation, QuadratureError
+from gradlib.core.function import function_of
 from gradlib.core.law import Law
 
 #: Relative tolerance that every one-dimensional quadrature has to reach.
 TOLERANCE = 1e-11
+
+SPOTS = np.array([0.17, 0.51, 0.86])  # of a panel, where two kernels are compared
 
 
 def _name(expression: sp.Expr) -> str:
@@ -64,8 +69,8 @@ def _oscillating(expression: sp.Expr, x: sp.Symbol) -> list[tuple[sp.Expr, sp.Ex
     return pieces
 
 
-def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> mp.mpf:
-    """∫ h over the support, where h = f·p."""
+def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool, arrays=None) -> mp.mpf:
+    """∫ h over the support, where h = f·p; ``arrays`` is h on NumPy arrays, or ``None``."""
     seen: dict[mp.mpf, mp.mpf] = {}  # the integrals of h and of |h| share their nodes
 
     def guarded(t):
@@ -86,6 +91,8 @@ def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> mp.m
         scale = quantiles[middle + 1] - quantiles[middle - 1]
         ends = [(lower, 1), (upper, -1), *((k, side) for k in kinks for side in (1, -1) if lower < k < upper)]
         digits = max(_digits_needed(h, point, side, scale, quantiles[middle], name) for point, side in ends)
+        if arrays and digits == 18 and (value := _in_doubles(arrays, guarded, points)):
+            return value
     # Where positive and negative parts cancel, more digits are needed; a value below
     # 10^(−15) of its parts counts as 0.
     for digits in (digits, max(digits, 30), digits + 25):
@@ -101,6 +108,28 @@ def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> mp.m
         f"the quadrature of {name} did not reach a relative error of {TOLERANCE:g} (estimate {mp.nstr(value, 6)}, "
         f"error {mp.nstr(error, 2)}): the integrand oscillates or decays too slowly"
     )
+
+
+def _in_doubles(arrays: Callable, h: Callable, points: list[mp.mpf]) -> mp.mpf | None:
+    """The same rule in double precision, twenty times as fast: ``None`` where that is not certainly enough.
+
+    It is for a bounded integrand that does not cancel. NumPy's and SciPy's functions are not believed: at three points
+    of each panel mpmath has the integrand too, and what they differ by counts as error.
+    """
+    from scipy.integrate import tanhsinh  # slow to import
+
+    edges = np.array(points, float)
+    low, high = edges[:-1], edges[1:]
+    with np.errstate(all="ignore"), mp.workdps(20):
+        panels = tanhsinh(arrays, low, high, minlevel=5, rtol=1e-13)
+        value, error = panels.integral.sum(), panels.error.sum()
+        for a, b in zip(low, high):
+            if np.isfinite(b - a):
+                inside = a + (b - a) * SPOTS
+                known = np.array([h(mp.mpf(t)) for t in inside], float)
+                error += (b - a) * np.abs(arrays(inside) - known).max()
+    # Written so that what is not finite is no answer.
+    return mp.mpf(float(value)) if 0 < abs(value) < np.inf and error <= TOLERANCE * abs(value) else None
 
 
 def _digits_needed(h, point: mp.mpf, side: int, scale: mp.mpf, center: mp.mpf, name: str) -> int:
@@ -158,20 +187,19 @@ def _kinks(expression: sp.Expr, x: sp.Symbol, quantiles, lower, upper) -> list[m
         elif isinstance(node, (sp.floor, sp.ceiling, sp.frac)):
             surfaces.append(sp.sin(sp.pi * node.args[0]))
     found: list[mp.mpf] = []
-    grid = [a + (b - a) * mp.mpf(j) / 64 for a, b in zip(quantiles, quantiles[1:]) for j in range(64)] + [quantiles[-1]]
     for surface in {s for s in surfaces if s.has(x)}:
-        found += _real_roots(surface, x, grid)
+        found += _real_roots(surface, x, quantiles)
     return sorted({root for root in found if lower < root < upper})
 
 
-def _real_roots(surface: sp.Expr, x: sp.Symbol, grid: list[mp.mpf]) -> list[mp.mpf]:
+def _real_roots(surface: sp.Expr, x: sp.Symbol, edges: list[mp.mpf]) -> list[mp.mpf]:
     if surface.is_polynomial(x):
         with mp.workdps(60):
             roots = sp.Poly(surface, x).nroots(n=50, maxsteps=200) if surface.has(x) else []
             return [mp.mpf(root) for root in roots if root.is_real]
-    dummy = sp.Dummy()
-    f = sp.lambdify(dummy, surface.xreplace({x: dummy}), "mpmath")
+    f = function_of([x], surface, "mpmath")
     roots = []
+    grid = [a + (b - a) * mp.mpf(j) / 64 for a, b in zip(edges, edges[1:]) for j in range(64)] + [edges[-1]]
     with mp.workdps(40):
         values = [mp.re(f(t)) for t in grid]
         for a, b, fa, fb in zip(grid, grid[1:], values, values[1:]):

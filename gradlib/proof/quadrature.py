@@ -18,6 +18,7 @@ from collections.abc import Callable
 import mpmath
 import sympy as sp
 
+from gradlib.core.function import function_of
 from gradlib.proof.instances import DIGITS
 from gradlib.proof.lower import Undecided, depth
 
@@ -49,7 +50,7 @@ def compiled(e: sp.Expr, symbols: tuple[sp.Symbol, ...], step: mpmath.mpf) -> Ca
         outer = compiled(e.xreplace(dict(zip(tops, names))), (*symbols, *names), step)
         parts = [compiled(top, symbols, step) for top in tops]
         return lambda *at: outer(*at, *(part(*at) for part in parts))
-    return sp.lambdify(symbols, _almost_everywhere(e), "mpmath", cse=True)
+    return function_of(symbols, _almost_everywhere(e), "mpmath", cse=True)
 
 
 def _derivative(e, symbols, step):
@@ -94,7 +95,7 @@ def _all(parts, symbols, step):
     if any(map(depth, parts)):
         functions = [compiled(part, symbols, step) for part in parts]
         return lambda *at: [f(*at) for f in functions]
-    return sp.lambdify(symbols, list(map(_almost_everywhere, parts)), "mpmath", cse=True)
+    return function_of(symbols, list(map(_almost_everywhere, parts)), "mpmath", cse=True)
 
 
 def _outermost(e) -> list:

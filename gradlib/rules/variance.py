@@ -127,8 +127,8 @@ def control_variate(
         >>> G = gl.score_function(gl.Expectation(sp.exp(X)), mu)
         >>> at = {mu: 0}
         >>> controlled = gl.control_variate(G, [X - mu, (X - mu) ** 2], at=at)
-        >>> round(gl.exact(G, at) - gl.exact(controlled, at), 9)
-        0.0
+        >>> abs(gl.exact(G, at) - gl.exact(controlled, at)) < 1e-9
+        True
         >>> round(gl.variance(G, at), 2), round(gl.variance(controlled, at), 2)
         (34.23, 11.12)
 
