@@ -388,8 +388,8 @@ def _student_tail(x, nu):
 
 def _von_mises_below(x, m, k):
     """Von Mises' distribution function on (0, 2π), by its Fourier series."""
-    waves = ((mp.sin(j * (x - m)) + mp.sin(j * m)) * c for j, c in enumerate(_von_mises_coefficients(k, mp.mp.prec), 1))
-    return x / (2 * mp.pi) + mp.fsum(waves) / mp.pi
+    waves = [*reversed(_von_mises_coefficients(k, mp.mp.prec)), 0]  # of j = …, 2, 1, 0
+    return x / (2 * mp.pi) + (mp.polyval(waves, mp.expj(x - m)) + mp.polyval(waves, mp.expj(m))).imag / mp.pi
 
 
 @lru_cache(maxsize=64)
