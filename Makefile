@@ -35,7 +35,7 @@ test: $(INSTALLED)  ## unit tests, doctests, built pages in a browser, every not
 	stage() { echo; echo "$$1"; began=$$SECONDS; $(PY) -m pytest -n 2 --durations 10 "$${@:2}" || failed="$$failed$$1; "; \
 	    echo "  took $$((SECONDS - began)) s"; }; \
 	stage "1/3  The library: unit tests and doctests" --dist worksteal tests/library gradlib; \
-	stage "2/3  The book and its built pages" tests/book tests/site book/_lib; \
+	stage "2/3  The book and its built pages" --maxschedchunk 1 tests/book tests/site book/_lib; \
 	stage "3/3  The notebooks, each stored output against a fresh run" \
 	    --nbval --dist loadscope --no-loadscope-reorder $$notebooks; \
 	echo; echo "$${failed:+FAILED: }$${failed:-all passed} in $$SECONDS s"; [ -z "$$failed" ]

@@ -51,7 +51,9 @@ def blank(browser, base, width="desktop", scheme="light", **options):
     context.on("requestfailed", lambda request: "ERR_ABORTED" in request.failure  # the page was left before it came
                or wrong.append(f"{request.failure}: {request.url}"))
     page = context.new_page()
-    page.on("console", lambda said: said.type in {"error", "warning"} and wrong.append(f"console: {said.text}"))
+    # A browser asks by itself for the icon of a page that names none, as does the entry, which only leads on.
+    page.on("console", lambda said: said.type in {"error", "warning"}
+            and not said.location["url"].endswith("/favicon.ico") and wrong.append(f"console: {said.text}"))
     page.on("pageerror", lambda error: wrong.append(f"uncaught: {error}"))
     return page, wrong
 

@@ -136,7 +136,10 @@ HOLLOW = """() => {
         box.textContent = 'x';
         formula.replaceChildren(box);
     });
-    return () => formulas.forEach((formula, i) => formula.replaceChildren(...whole[i]));
+    const drawn = document.createElement('style');
+    drawn.textContent = '* {content-visibility: visible !important}';
+    document.head.append(drawn);
+    return () => drawn.remove() ?? formulas.forEach((formula, i) => formula.replaceChildren(...whole[i]));
 }"""
 
 THIN = """() => {
@@ -163,18 +166,21 @@ THIN = """() => {
         const spare = tokens.map((token, i) => looks[i] && longest.get(looks[i]) !== token);
         return [block, spare, tokens.map((token, i) => spare[i] ? null : styles(token))];
     });
-    const whole = blocks.map(([block]) => [...block.childNodes]), kept = [];
+    // Copies are made in a document of their own: axe leaves thousands of ranges in this one, and each is looked at
+    // whenever a node comes or goes.
+    const apart = document.implementation.createHTMLDocument(), kept = [], copies = [];
     for (const [block, spare, before] of blocks) {
-        const copy = block.cloneNode(true);
+        const copy = apart.importNode(block, true);
         copy.querySelectorAll('span').forEach((token, i) => {
             if (spare[i]) token.replaceWith(token.textContent); else kept.push([token, before[i]]);
         });
         copy.normalize();
-        block.replaceChildren(...copy.childNodes);
+        block.replaceWith(copy);
+        copies.push(copy);
     }
     for (const [token, before, now] of kept.map(([token, before]) => [token, before, styles(token)]))
         STYLE.forEach((name, i) => { if (before[i] !== now[i]) token.style[name] = before[i]; });
-    return () => blocks.forEach(([block], i) => block.replaceChildren(...whole[i]));
+    return () => blocks.forEach(([block], i) => copies[i].replaceWith(block));
 }"""
 
 
@@ -186,6 +192,7 @@ def replaced(page, script):
         yield
     finally:
         undo.evaluate("undo => undo()")
+        undo.dispose()
 
 
 def hollow(page):

@@ -4,6 +4,7 @@ import fcntl
 import functools
 import http.server
 import json
+import math
 import os
 import threading
 from pathlib import Path
@@ -33,6 +34,18 @@ def pytest_runtest_makereport(item, call):
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
     return one_place((yield))
+
+
+def pytest_collection_modifyitems(items):
+    """First what others read, the longest before all: no worker waits for what another makes."""
+    built = [item for item in items if "plain" in item.fixturenames]
+
+    def place(item):
+        if item in built:
+            return -math.inf if item is built[0] else math.inf
+        path = item.callspec.params.get("path") if "test_browser.py::test_page[" in item.nodeid else None
+        return -(SITE / path).stat().st_size if path else 0
+    items.sort(key=place)
 
 
 class Subpath(Host):

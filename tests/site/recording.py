@@ -30,6 +30,12 @@ class Scales:
             self.moved[address] = self.moved.get(address, 0) + event["encodedDataLength"]
 
 
+def leads(page, base):
+    """The pages to which a reader goes on, and back."""
+    return [page.eval_on_selector_all(f"a.{way}", "(links, base) => links.map(link => link.href.replace(base, ''))", base)
+            for way in ("right-next", "left-prev")]
+
+
 def record(browser, base, path):
     """What is found on the page of the site at `base`: in every view, at every width, and once.
 
@@ -40,7 +46,7 @@ def record(browser, base, path):
     scales = Scales(page, base)
     audit.read_through(page, urljoin(base, path))
     found = {"moved": dict(scales.moved), "lang": page.locator("html").get_attribute("lang"),
-             "unsized": checkers.unsized(page), "mathematics": {}, "sideways": {}, "axe": {},
+             "unsized": checkers.unsized(page), "leads": leads(page, base), "mathematics": {}, "sideways": {}, "axe": {},
              "headings": {}, "focus": {}, "scrolling": {}, "notes": {}, "outside": {}}
     page.evaluate("scrollTo(0, 0)")
     for width in WIDTHS:

@@ -93,22 +93,37 @@ def test_page(recorded, path):
     assert found["wrong"] == []
 
 
-@pytest.fixture(scope="module")
-def reader(browser):
-    """A window on a phone in the dark, in which the pages are opened as files, one after the other."""
+def test_pages_from_files_in_reading_order(browser):
+    """A reader on a phone in the dark, without a host, goes from page to page by "next" and then to all others."""
     page, wrong = blank(browser, FILES, "phone", "dark")
-    yield page, wrong
+    found, read = {}, []
+
+    def look(path):
+        page.evaluate("document.fonts.ready.then(() => true)")
+        unfold(page)
+        found[path], wrong[:] = bad_mathematics(page) + sideways(page) + wrong, []
+
+    page.goto(urljoin(FILES, "book/index.html"))
+    while True:
+        read.append(unquote(page.url.removeprefix(FILES)))
+        look(read[-1])
+        if not (after := page.locator("a.right-next")).count():
+            break
+        after.click()
+        page.wait_for_load_state("load")
+        assert urljoin(page.url, page.locator("a.left-prev").get_attribute("href")) == urljoin(FILES, read[-1])
+    assert read == [f"{name}.html" for name in reading_order()]
+    for path in set(PAGES) - set(read):
+        page.goto(urljoin(FILES, path))
+        look(path)
+    assert set(found) == set(PAGES) and complaints(found) == {}
     page.context.close()
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_page_from_a_file(reader, path):
-    page, wrong = reader
-    page.goto(urljoin(FILES, path))
-    page.evaluate("document.fonts.ready.then(() => true)")
-    unfold(page)
-    found, wrong[:] = bad_mathematics(page) + sideways(page) + wrong, []
-    assert found == []
+def test_next_leads_through_the_book_in_reading_order(recorded):
+    order = [f"{name}.html" for name in reading_order()]
+    for before, path, after in zip([None, *order], order, [*order[1:], None]):
+        assert recorded(path)["leads"] == [[after] if after else [], [before] if before else []]
 
 
 def test_mathematics_needs_no_script(visit, served):
@@ -186,20 +201,6 @@ def test_search_finds(visit, served, where):
 
 
 # What a reader does with a page ---------------------------------------------------------------------------------
-
-@pytest.mark.parametrize("where", ["server", "file"])
-def test_next_leads_through_the_book_in_reading_order(visit, served, where):
-    base = served if where == "server" else FILES
-    page, wrong = visit(base, "book/index.html")
-    read = [page.url]
-    while (after := page.locator("a.right-next")).count():
-        after.click()
-        page.wait_for_load_state("load")
-        read.append(page.url)
-        assert urljoin(page.url, page.locator("a.left-prev").get_attribute("href")) == read[-2]
-    assert [unquote(url.removeprefix(base)) for url in read] == [f"{name}.html" for name in reading_order()]
-    assert wrong == []
-
 
 def test_code_is_copied_as_it_stands(visit, served):
     page, wrong = visit(served, "book/citing.html")

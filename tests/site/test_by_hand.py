@@ -4,6 +4,7 @@ Nothing here sets PYTHONPATH. The build reads a fresh copy of what git tracks, s
 """
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -45,19 +46,23 @@ def files(folder):
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory):
+def plain(once, tmp_path_factory):
     """A fresh copy after `jupyter-book build .`: the folder, and what the build said."""
-    folder = tmp_path_factory.mktemp("fresh")
-    copy(folder)
-    if (notebooks.ROOT / "node_modules").exists():  # else the build fetches it, as it does for everybody
-        (folder / "node_modules").symlink_to(notebooks.ROOT / "node_modules")
-    (folder / ".venv").mkdir()
-    (folder / ".venv" / "licence.md").write_text("# A page of some package, where people keep their environment\n")
-    before = files(folder)
-    run = subprocess.run([BIN / "jupyter-book", "build", "."], cwd=folder, env=clean(), capture_output=True, text=True)
-    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
-    assert {file for file in files(folder) - before if not file.startswith(("_build/", "node_modules/"))} == WRITTEN
-    return folder, run.stdout + run.stderr
+    def build():
+        folder = tmp_path_factory.mktemp("fresh")
+        copy(folder)
+        if (notebooks.ROOT / "node_modules").exists():  # else the build fetches it, as it does for everybody
+            (folder / "node_modules").symlink_to(notebooks.ROOT / "node_modules")
+        (folder / ".venv").mkdir()
+        (folder / ".venv" / "licence.md").write_text("# A page of some package, where people keep their environment\n")
+        before = files(folder)
+        run = subprocess.run([BIN / "jupyter-book", "build", "."], cwd=folder, env=clean(), capture_output=True, text=True)
+        assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
+        written = {file for file in files(folder) - before if not file.startswith(("_build/", "node_modules/"))}
+        assert written == WRITTEN
+        return json.dumps([str(folder), run.stdout + run.stderr])
+    folder, said = json.loads(once("plain build", build).read_text("utf8"))
+    return Path(folder), said
 
 
 def test_the_plain_build_has_nothing_to_complain_of_and_says_what_it_shows(plain):

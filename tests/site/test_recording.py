@@ -1,5 +1,7 @@
 """The one visit to a page sees what is wrong in a single view, and what axe is spared hides nothing."""
 
+import json
+
 import pytest
 
 import recording
@@ -45,7 +47,7 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def faulty(browser, serve, tmp_path_factory):
+def faulty(request, once, serve, tmp_path_factory):
     """The record of a page with all the faults."""
     folder = tmp_path_factory.mktemp("faulty")
     style, body = ("\n".join(part) for part in list(zip(*FAULTS.values()))[3:])
@@ -56,7 +58,10 @@ def faulty(browser, serve, tmp_path_factory):
         "dark.onchange = () => { document.documentElement.dataset.theme = dark.matches ? 'dark' : 'light'; };"
         "dark.onchange();"
         f"</script></head><body><main><article><h1>A</h1>{body}</article></main></body>", "utf8")
-    return recording.record(browser, serve(folder), "page.html")
+
+    def record():
+        return json.dumps(recording.record(request.getfixturevalue("browser"), serve(folder), "page.html"))
+    return json.loads(once("faulty.json", record).read_text("utf8"))
 
 
 @pytest.mark.parametrize("fault", FAULTS)

@@ -100,9 +100,12 @@ def test_low_scores_are_rejected():
 
 def misplaced(page, target):
     """By how many pixels a link within the book misses its target at the top of the window, where the page is long enough."""
-    page.evaluate("id => { location.hash = id; }", target)
-    page.wait_for_timeout(500)
-    return page.evaluate("""id => {
+    return page.evaluate("""async id => {
+        location.hash = id;
+        for (let before = -1, still = 0; still < 5; before = scrollY) {  // what comes into sight moves the rest
+            await new Promise(done => requestAnimationFrame(() => setTimeout(done, 15)));
+            still = scrollY === before ? still + 1 : 0;
+        }
         const root = document.documentElement, target = document.getElementById(id);
         const margin = parseFloat(getComputedStyle(target).scrollMarginTop) + (parseFloat(getComputedStyle(root).scrollPaddingTop) || 0);
         const end = scrollY + innerHeight >= root.scrollHeight - 2;
