@@ -53,7 +53,12 @@ def _turns(run: Callable, first: Executor, second: Executor, repetitions: int) -
         if seed:  # the first is the warm-up
             times.append((a, b))
     a, b = zip(*times)
-    return {"ratio": spread(ratios(a, b)), "best": min(a) / min(b), "same_bits": same, "seconds": [float(np.median(t)) for t in (a, b)]}
+    return {
+        "ratio": spread(ratios(a, b)),
+        "best": min(a) / min(b),
+        "same_bits": same,
+        "seconds": [float(np.median(t)) for t in (a, b)],
+    }
 
 
 def _estimates(samples: int, problem: str, rule: str) -> Callable:
@@ -76,10 +81,19 @@ def workers(samples: int, logistic: int, cores: int, repetitions: int) -> dict:
     cases.append(("draws alone", "", lambda executor, seed: _draw(executor, samples)))
     rows = []
     spawn = get_context("spawn")
-    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(cores) as threads, ProcessPoolExecutor(cores, spawn) as processes:
+    with (
+        ThreadPoolExecutor(1) as one,
+        ThreadPoolExecutor(cores) as threads,
+        ProcessPoolExecutor(cores, spawn) as processes,
+    ):
         for title, rule, run in cases:
-            pairs = {name: _turns(run, one, many, repetitions) for name, many in (("threads", threads), ("processes", processes))}
-            rows.append({"title": title, "rule": rule, "same_bits": all(pair["same_bits"] for pair in pairs.values())} | pairs)
+            pairs = {
+                name: _turns(run, one, many, repetitions)
+                for name, many in (("threads", threads), ("processes", processes))
+            }
+            rows.append(
+                {"title": title, "rule": rule, "same_bits": all(pair["same_bits"] for pair in pairs.values())} | pairs
+            )
     return {"cores": cores, "rows": rows}
 
 
@@ -177,7 +191,9 @@ def _gain(d: int, title: str, J: gl.Expectation, exact: float, points: int, many
     samples = SCRAMBLES * points
 
     def run(sampling: str, seed: int) -> tuple[float, gl.Estimate]:
-        return _seconds(lambda: gl.estimate(J, samples=samples, rng=seed, sampling=sampling, executor=many, progress=False))
+        return _seconds(
+            lambda: gl.estimate(J, samples=samples, rng=seed, sampling=sampling, executor=many, progress=False)
+        )
 
     for sampling in ("plain", "sobol"):
         run(sampling, 0)
@@ -203,7 +219,9 @@ def _check(title: str, d: int, estimates: list[gl.Estimate], exact: float) -> No
     value = np.mean([e.value for e in estimates])
     stderr = np.sqrt(np.sum([e.stderr**2 for e in estimates])) / len(estimates)
     if not abs(value - exact) < 6 * stderr + 1e-10 * max(1, abs(exact)):
-        raise AssertionError(f"Sobol', {title}, d = {d}: {value:.12g} ± {stderr:.1e} where the exact value is {exact:.12g}")
+        raise AssertionError(
+            f"Sobol', {title}, d = {d}: {value:.12g} ± {stderr:.1e} where the exact value is {exact:.12g}"
+        )
 
 
 if __name__ == "__main__":

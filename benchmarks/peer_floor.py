@@ -31,7 +31,9 @@ class Peer:
         def run(samples: int, seed: int) -> dict:
             shares = [(samples // BLOCK + i) // self.threads for i in range(self.threads)]
             generators = np.random.default_rng(seed).spawn(self.threads)
-            drawn = sum(self.pool.map(lambda generator, blocks: _blocks(generator, blocks, functions), generators, shares))
+            drawn = sum(
+                self.pool.map(lambda generator, blocks: _blocks(generator, blocks, functions), generators, shares)
+            )
             return {"value": None, "stderr": None, "samples": drawn, "dtypes": ["float64"]}
 
         return run

@@ -95,7 +95,9 @@ def over_devices(surrogate: Callable, devices: int) -> Callable:
     everywhere, split = PartitionSpec(), PartitionSpec("device")
     mesh = Mesh(np.array(jax.devices("cpu")[:devices]), ("device",))
     return jax.jit(
-        jax.shard_map(of_one_device, mesh=mesh, in_specs=(everywhere, split, everywhere), out_specs=split, check_vma=False)
+        jax.shard_map(
+            of_one_device, mesh=mesh, in_specs=(everywhere, split, everywhere), out_specs=split, check_vma=False
+        )
     )
 
 

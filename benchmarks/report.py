@@ -45,7 +45,9 @@ def _speed(rows: list[dict]) -> list[str]:
         found = {each["who"]: each for each in rows if (each["problem"], each["rule"]) == (problem, rule)}
         cells.append([PROBLEMS[problem].title, RULE_TITLES[rule], *(_ratio(found[peer]["ratio"]) for peer in peers)])
     silent = [peer for peer in peers if not all(each["standard_error"] for each in rows if each["who"] == peer)]
-    notes = ["Above 1 gradlib is faster. The same draws, float64, threads and cores; gradients checked against quadrature."]
+    notes = [
+        "Above 1 gradlib is faster. The same draws, float64, threads and cores; gradients checked against quadrature."
+    ]
     if silent:
         notes.append(f"gradlib's time includes a standard error; no standard error from: {'; '.join(silent)}.")
     return [*_columns(cells), *notes, "", *_variants(rows, peers)]
@@ -63,7 +65,11 @@ def _variants(rows: list[dict], peers: list[str]) -> list[str]:
 
 def _variant(variant: Mapping) -> str:
     words = [variant["executor"]] if "executor" in variant else []
-    words += [f"{plural} of {variant[name]:,}" for name, plural in (("block", "blocks"), ("batch", "batches")) if name in variant]
+    words += [
+        f"{plural} of {variant[name]:,}"
+        for name, plural in (("block", "blocks"), ("batch", "batches"))
+        if name in variant
+    ]
     if "devices" in variant:
         words += [f"{variant['devices']} device{'s' if variant['devices'] > 1 else ''}", variant["generator"]]
         words.append(f"calls: {variant['calls']}")
@@ -82,13 +88,19 @@ def _scaling(section: Mapping) -> list[str]:
     lines = _columns(
         [[f"One worker / {section['workers']['cores']} workers", *WORKERS, "bits"]]
         + [
-            [f"{each['title']} {RULE_TITLES.get(each['rule'], '')}", *(f"{_ratio(each[w]['ratio'])}, best times {_digits(each[w]['best'])}" for w in WORKERS), _bits(each)]
+            [
+                f"{each['title']} {RULE_TITLES.get(each['rule'], '')}",
+                *(f"{_ratio(each[w]['ratio'])}, best times {_digits(each[w]['best'])}" for w in WORKERS),
+                _bits(each),
+            ]
             for each in section["workers"]["rows"]
         ]
     )
     if "dask" in section:
         dask = section["dask"]
-        lines.append(f"Dask on one machine / threads at {dask['samples']:,} draws: {_ratio(dask['ratio'])}, {_bits(dask)}")
+        lines.append(
+            f"Dask on one machine / threads at {dask['samples']:,} draws: {_ratio(dask['ratio'])}, {_bits(dask)}"
+        )
     lines += _columns(
         [["Draws", "ns per draw", "peak memory, MB"]]
         + [
@@ -104,7 +116,9 @@ def _bits(pair: Mapping) -> str:
 
 
 def _quasi(section: Mapping) -> list[str]:
-    cells = [[f"Standard error, plain / Sobol' ({section['scrambles']} scrambles), at equal time", "d", "points", "gain"]]
+    cells = [
+        [f"Standard error, plain / Sobol' ({section['scrambles']} scrambles), at equal time", "d", "points", "gain"]
+    ]
     for row in section["rows"]:
         cells.append([row["problem"], str(row["dimension"]), f"{row['points']:,}", _ratio(row["gain"])])
     return _columns(cells) + ["Standard Normals; for d > 1 the x of a formula is (x₁ + … + x_d)/√d, but for the sum."]

@@ -93,7 +93,9 @@ def floor(settings: Mapping, say: Callable) -> list[dict]:
     return _side_by_side(["gradlib", "floor"], SCALAR, settings, say, _against_floor)
 
 
-def _side_by_side(names: list[str], problems: Mapping, settings: Mapping, say: Callable, rows_of: Callable) -> list[dict]:
+def _side_by_side(
+    names: list[str], problems: Mapping, settings: Mapping, say: Callable, rows_of: Callable
+) -> list[dict]:
     processes: list[Process] = []
     try:
         for name in names:

@@ -40,8 +40,13 @@ def stage():
     """Copy the sources to a fresh staging tree, executed notebooks in place of stored ones."""
     for stale in (STAGE, HTML, BUILD / ".doctrees", BUILD / "static", BUILD / "jupyter_execute"):
         shutil.rmtree(stale, ignore_errors=True)
-    shutil.copytree(BOOK, STAGE / "book", ignore=shutil.ignore_patterns(
-        "*.ipynb", ".ipynb_checkpoints", "__pycache__", "_tools", "_lib", "checked.*", "*.zip"))
+    shutil.copytree(
+        BOOK,
+        STAGE / "book",
+        ignore=shutil.ignore_patterns(
+            "*.ipynb", ".ipynb_checkpoints", "__pycache__", "_tools", "_lib", "checked.*", "*.zip"
+        ),
+    )
     for file in BESIDE:
         (STAGE / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, STAGE / file)
@@ -56,11 +61,25 @@ def readable(line):
 
 def sphinx():
     """Run Jupyter Book on the staging tree; exit when Sphinx has anything to complain of."""
-    command = [Path(sys.executable).with_name("jupyter-book"), "build", STAGE, "--path-output", ROOT,
-               "-W", "-n", "--keep-going", "-q"]
+    command = [
+        Path(sys.executable).with_name("jupyter-book"),
+        "build",
+        STAGE,
+        "--path-output",
+        ROOT,
+        "-W",
+        "-n",
+        "--keep-going",
+        "-q",
+    ]
     said, complaints = [], []
-    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                          env={**os.environ, "PYTHONPATH": str(BOOK)}) as run:
+    with subprocess.Popen(
+        command,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONPATH": str(BOOK)},
+    ) as run:
         for line in map(readable, run.stdout):
             said.append(line)
             if re.search(r"(^|: )(WARNING|ERROR|CRITICAL): ", line):

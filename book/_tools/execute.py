@@ -26,7 +26,7 @@ from traitlets.config import Config
 from _tools.notebooks import ANSI, BOOK, BUILD, ROOT, notebooks, read, write
 
 CELL_TIMEOUT = 120  # seconds; the slowest cell of the book needs a tenth of it
-WORKERS = 2         # notebooks executed at a time
+WORKERS = 2  # notebooks executed at a time
 SECONDS = BUILD / "seconds.json"  # how long each took when it last ran
 SECONDS_OF_A_CELL = 0.5
 KERNELSPEC = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -62,9 +62,13 @@ async def execute_one(path, timeout=CELL_TIMEOUT):
             cell.outputs, cell.execution_count = [], None
     # The kernel talks through socket files in a private folder: two kernels started at once can pick the same port.
     with tempfile.TemporaryDirectory() as folder:
-        client = NotebookClient(notebook, timeout=timeout, kernel_name="python3",
-                                config=Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"}),
-                                resources={"metadata": {"path": str(path.parent)}})
+        client = NotebookClient(
+            notebook,
+            timeout=timeout,
+            kernel_name="python3",
+            config=Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"}),
+            resources={"metadata": {"path": str(path.parent)}},
+        )
         try:
             # A progress bar would be stored with the outputs.
             await client.async_execute(env={**os.environ, "TQDM_DISABLE": "1"})
@@ -80,6 +84,7 @@ def longest_first(paths, record=SECONDS):
 
     def expected(path):
         return known.get(path.stem) or sum(cell.cell_type == "code" for cell in read(path).cells) * SECONDS_OF_A_CELL
+
     return sorted(paths, key=expected, reverse=True)
 
 
@@ -124,6 +129,7 @@ def execute(paths, done, workers=WORKERS, timeout=CELL_TIMEOUT):
 
 
 # Normal form ----------------------------------------------------------------------------------------------------
+
 
 def merge_streams(outputs):
     """Join neighbouring outputs of one stream: where the kernel cuts them is an accident of timing."""

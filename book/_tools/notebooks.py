@@ -52,8 +52,13 @@ def write(path, notebook):
 def git(*words, root=ROOT):
     """The answer of a git command about this repository (not about one that happens to lie around it), or None."""
     try:
-        found = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True,
-                               env={**os.environ, "GIT_CEILING_DIRECTORIES": str(Path(root).resolve().parent)})
+        found = subprocess.run(
+            ["git", *words],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(Path(root).resolve().parent)},
+        )
     except FileNotFoundError:
         return None
     return found.stdout.strip() or None if found.returncode == 0 else None

@@ -243,7 +243,9 @@ class _Oracle:
         kinks = _kinks(expression, x, quantiles, lower, upper) + _kinks(
             law.density.xreplace(self.values), x, quantiles, lower, upper
         )
-        arrays = self._arrays([x], expression * law.density.xreplace(self.values), (float(quantiles[len(quantiles) // 2]),))
+        arrays = self._arrays(
+            [x], expression * law.density.xreplace(self.values), (float(quantiles[len(quantiles) // 2]),)
+        )
         return _integral(
             lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, _name(expression), not self.has_black_box, arrays
         )
@@ -301,7 +303,9 @@ class _Oracle:
             (x, wx), (y, wy) = (
                 _panels(self._quantiles(self.laws[name], (1e-17, 1e-6, 0.02, 0.5)), order) for name in names
             )
-            values = f(x[:, None], y[None, :]) if f else np.array([[float(g(mp.mpf(a), mp.mpf(b))) for b in y] for a in x])
+            values = (
+                f(x[:, None], y[None, :]) if f else np.array([[float(g(mp.mpf(a), mp.mpf(b))) for b in y] for a in x])
+            )
             results.append(mp.mpf(float(wx @ values @ wy)))
         if abs(results[1] - results[0]) > 1e-8 * max(1, abs(results[1])):
             raise QuadratureError(

@@ -43,7 +43,10 @@ def test_the_floor_evaluates_what_the_integrand_holds(name):
 
 
 def test_a_wrong_count_would_be_seen():
-    assert problems.transcendentals(sp.exp(problems.x) + sp.exp(2 * problems.x) * sp.cos(problems.x)) == {"exp": 2, "cos": 1}
+    assert problems.transcendentals(sp.exp(problems.x) + sp.exp(2 * problems.x) * sp.cos(problems.x)) == {
+        "exp": 2,
+        "cos": 1,
+    }
 
 
 def test_the_floor_draws_what_it_is_asked_for():
@@ -174,7 +177,9 @@ def test_only_a_full_run_replaces_the_committed_result():
 
 
 def test_a_cost_that_is_proportional_has_slope_one():
-    assert run.slope([{"samples": n, "seconds": {"median": 3e-9 * n}} for n in (10**5, 10**7, 10**9)]) == pytest.approx(1)
+    assert run.slope([{"samples": n, "seconds": {"median": 3e-9 * n}} for n in (10**5, 10**7, 10**9)]) == pytest.approx(
+        1
+    )
 
 
 # --- the committed result --------------------------------------------------------------------------

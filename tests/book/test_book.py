@@ -56,41 +56,68 @@ ITEMS = {
     "a quartic and a cosine that favour the score function": ("failures", ["eq-quartic", "eq-cosine-difference"]),
     "unbiased with infinite variance": ("failures", ["#variance that is not finite"]),
     "mean squared error": ("bias", ["eq-bias-mse", "eq-bias-average", "eq-bias-overtake"]),
-    "what variance does to descent": ("bias", ["eq-bias-recursion", "eq-bias-floor", "eq-bias-steps-to-target", "eq-bias-decreasing-step"]),
+    "what variance does to descent": (
+        "bias",
+        ["eq-bias-recursion", "eq-bias-floor", "eq-bias-steps-to-target", "eq-bias-decreasing-step"],
+    ),
     "cost times variance": ("bias", ["eq-bias-cost"]),
     "Stein's identity, and the difference for the mean": ("lower", ["eq-lower-stein", "eq-lower-mean"]),
     "the difference for the standard deviation": ("lower", ["eq-lower-std"]),
     "the difference in many dimensions": ("lower", ["eq-lower-line", "eq-lower-plane"]),
     "Bonnet and Price": ("lower", ["eq-lower-bonnet", "eq-lower-price"]),
-    "the transport equation": ("lower", ["eq-lower-transport", "eq-lower-any-velocity", "eq-lower-implicit-solves", "eq-lower-turned-variance"]),
-    "polynomials up to degree three and five": ("lower", ["eq-lower-cubic-even", "eq-lower-std-even-positive", "eq-lower-std-odd-positive"]),
+    "the transport equation": (
+        "lower",
+        ["eq-lower-transport", "eq-lower-any-velocity", "eq-lower-implicit-solves", "eq-lower-turned-variance"],
+    ),
+    "polynomials up to degree three and five": (
+        "lower",
+        ["eq-lower-cubic-even", "eq-lower-std-even-positive", "eq-lower-std-odd-positive"],
+    ),
     "counterexamples of degree four and six": ("lower", ["eq-lower-quartic", "eq-lower-sextic"]),
     "the best constant baseline": ("lower", ["eq-lower-baseline", "eq-lower-best", "eq-lower-std-baseline"]),
     "the Hermite picture": ("crossovers", ["eq-cross-hermite-mu", "eq-cross-hermite-sigma"]),
     "crossovers": ("crossovers", ["tab-cross-all"]),
     "dimension and the Lipschitz bound": ("crossovers", ["eq-cross-dimension", "eq-cross-lipschitz"]),
     "a stationary random integrand": ("crossovers", ["eq-cross-random-squares", "eq-cross-random-baseline"]),
-    "measure-valued derivatives": ("measure", ["eq-measure-split", "eq-measure-mean", "eq-measure-std", "eq-measure-poisson"]),
+    "measure-valued derivatives": (
+        "measure",
+        ["eq-measure-split", "eq-measure-mean", "eq-measure-std", "eq-measure-poisson"],
+    ),
     "the Jordan split": ("measure", ["eq-measure-jordan", "eq-measure-bound"]),
     "when coupling raises the variance": ("measure", ["eq-measure-coupling", "eq-measure-parabola"]),
     "a baseline of the draw itself is biased": ("guide", ["eq-guide-own-draw"]),
     "control variates": ("guide", ["eq-guide-kept", "eq-guide-correlation", "eq-guide-wrong-coefficient"]),
     "summing cannot hurt": ("guide", ["eq-guide-total-variance"]),
-    "law of large numbers, derived": ("cluster", ["eq-one-more-draw", "eq-variance-of-mean", "eq-chebyshev", "eq-weak-law"]),
+    "law of large numbers, derived": (
+        "cluster",
+        ["eq-one-more-draw", "eq-variance-of-mean", "eq-chebyshev", "eq-weak-law"],
+    ),
     "standard error": ("cluster", ["eq-sample-variance", "#the standard error falls"]),
     "blocks": ("cluster", ["eq-textbook-variance", "eq-merged-squares"]),
     "streams are spawned and not reused": ("cluster", ["#streams", "#a stream used twice"]),
     "the same bits on threads, processes and a cluster": ("cluster", ["#threads", "#processes", "#dask cluster"]),
-    "quasi-Monte Carlo: rates and their conditions": ("cluster", ["eq-one-point-per-cell", "eq-scrambled-smooth", "eq-scrambled-any"]),
+    "quasi-Monte Carlo: rates and their conditions": (
+        "cluster",
+        ["eq-one-point-per-cell", "eq-scrambled-smooth", "eq-scrambled-any"],
+    ),
     "what it costs": ("cluster", ["#what it costs"]),
-    "supervised learning on real data": ("supervised", ["eq-sup-risk", "eq-sup-row-gradient", "eq-sup-bound", "eq-sup-plateau"]),
+    "supervised learning on real data": (
+        "supervised",
+        ["eq-sup-risk", "eq-sup-row-gradient", "eq-sup-bound", "eq-sup-plateau"],
+    ),
     "the finite-population formula": ("supervised", ["eq-sup-with", "eq-sup-without"]),
-    "policy gradients: reward to go and baselines": ("policy", ["eq-pg-log-trajectory", "eq-pg-known", "eq-pg-two-step"]),
+    "policy gradients: reward to go and baselines": (
+        "policy",
+        ["eq-pg-log-trajectory", "eq-pg-known", "eq-pg-two-step"],
+    ),
     "the discount left out": ("policy", ["eq-pg-shortcut", "eq-pg-shortcut-bias"]),
     "the linear-quadratic regulator": ("policy", ["eq-pg-lqr-moment", "eq-pg-lqr-solution"]),
     "maximum entropy: both terms": ("soft", ["eq-soft-two-terms", "eq-soft-same-gradient", "eq-soft-direct-step"]),
     "the soft optimum": ("soft", ["eq-soft-best-policy", "eq-soft-best-value", "eq-soft-gap", "eq-soft-limit"]),
-    "variational inference": ("inference", ["eq-vi-evidence", "eq-vi-elbo", "eq-vi-gradient", "eq-vi-kl", "eq-vi-landing"]),
+    "variational inference": (
+        "inference",
+        ["eq-vi-evidence", "eq-vi-elbo", "eq-vi-gradient", "eq-vi-kl", "eq-vi-landing"],
+    ),
     "a decision diagram": ("choosing", ["#the way to an estimator"]),
     "appendix: Gaussian change of variables": ("gaussian", ["eq-gauss-standardised", "eq-gauss-covariance"]),
     "appendix: exchanging ∇ and ∫": ("exchange", ["eq-leibniz", "eq-escaping-mass"]),
@@ -178,7 +205,11 @@ def test_shape_of_a_chapter(page):
     assert re.findall(r"\{solution-start\} (ex-[\w-]+)", body) == exercises, "each exercise has its solution"
     assert body.count("{solution-end}") == len(exercises)
     if page in CHAPTERS:
-        for part in ("A guess", "Check it in numbers", "When it fails") if page not in ("motivation", "failures") else ("A guess",):
+        for part in (
+            ("A guess", "Check it in numbers", "When it fails")
+            if page not in ("motivation", "failures")
+            else ("A guess",)
+        ):
             assert f"## {part}" in body, part
 
 
@@ -204,14 +235,18 @@ def test_every_citation_exists_and_the_expected_works_are_there():
 def unlinked(glossary, pages):
     """The terms of the glossary that no page links to: the index would name no chapter."""
     terms = re.findall(r"^(\S.*)$", glossary.partition("```{glossary}\n")[2].partition("```")[0], re.M)
-    linked = {target or shown for text in pages for shown, target in re.findall(r"\{term\}`([^`<]+?)(?: <([^`>]+)>)?`", text)}
+    linked = {
+        target or shown for text in pages for shown, target in re.findall(r"\{term\}`([^`<]+?)(?: <([^`>]+)>)?`", text)
+    }
     return [term for term in terms if term not in linked]
 
 
 def test_every_term_is_linked_where_it_is_used():
     glossary = (BOOK / "notation.md").read_text("utf8")
     assert unlinked(glossary, map(text, CHAPTERS + APPENDICES)) == []
-    assert unlinked("```{glossary}\nscore\n  A vector.\n\nbias\n  A distance.\n```\n", ["the {term}`score`", "{term}`bias <score>`"]) == ["bias"]
+    assert unlinked(
+        "```{glossary}\nscore\n  A vector.\n\nbias\n  A distance.\n```\n", ["the {term}`score`", "{term}`bias <score>`"]
+    ) == ["bias"]
 
 
 def test_configuration_names_no_address():

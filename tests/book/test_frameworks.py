@@ -144,7 +144,11 @@ def jax_second_derivative(F, mu, sigma, n, key):
 
 # --- against the exact values ------------------------------------------------------------
 
-mu, theta, sigma, p, k = sp.Symbol("mu", real=True), sp.Symbol("theta", real=True), *sp.symbols("sigma p k", positive=True)
+mu, theta, sigma, p, k = (
+    sp.Symbol("mu", real=True),
+    sp.Symbol("theta", real=True),
+    *sp.symbols("sigma p k", positive=True),
+)
 AT = {mu: MU, sigma: SIGMA}
 J = gl.Expectation(sp.cos(2 * Normal("X", mu, sigma)))
 BOTH = gl.Expectation(theta * Normal("X", theta, 1) ** 2)
@@ -204,7 +208,11 @@ def in_jax(name, wrong=1.0):
 
 
 FRAMEWORKS = [
-    pytest.param(run, id=name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed"))
+    pytest.param(
+        run,
+        id=name,
+        marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed"),
+    )
     for name, run in {"torch": in_torch, "jax": in_jax}.items()
 ]
 

@@ -26,7 +26,8 @@ def test_every_notebook_is_in_the_table_of_contents():
 
 def test_reading_order(tmp_path):
     (tmp_path / "_toc.yml").write_text(
-        "root: a\nparts:\n- chapters:\n  - file: z\n    sections:\n    - file: m\n- chapters:\n  - file: b\n")
+        "root: a\nparts:\n- chapters:\n  - file: z\n    sections:\n    - file: m\n- chapters:\n  - file: b\n"
+    )
     assert notebooks.reading_order(tmp_path) == ["a", "z", "m", "b"]
 
 
@@ -44,8 +45,12 @@ def stored(*cells):
 
 
 def test_accepts_a_sound_notebook():
-    sound = stored(new_markdown_cell("# Title"), cell("x = 2"), cell("print(x)", stream("2\n")),
-                   cell("x", new_output("execute_result", {"text/plain": "2"}, execution_count=3)))
+    sound = stored(
+        new_markdown_cell("# Title"),
+        cell("x = 2"),
+        cell("print(x)", stream("2\n")),
+        cell("x", new_output("execute_result", {"text/plain": "2"}, execution_count=3)),
+    )
     assert checks.problems(sound) == []
 
 
@@ -60,32 +65,39 @@ DESCRIBED = {"mystnb": {"image": {"alt": "a falling line"}}}
 ERROR = new_output("error", ename="ValueError", evalue="no", traceback=["ValueError: no"])
 
 
-@pytest.mark.parametrize("bad, why", [
-    (cell("x = 1", count=None), "unexecuted"),
-    (cell("raise ValueError('no')", ERROR), "error stands"),
-    (cell("print(1)"), "output is missing"),
-    (cell("x = 1\nx"), "output is missing"),
-    (cell("x = 1\nx + 1"), "output is missing"),
-    (cell("proof.Derivation(chain)"), "output is missing"),
-    (cell("plt.plot(x)\nplt.show()"), "output is missing"),
-    (cell("style.show(figure)", FIGURE), "no alternative text"),
-    (cell("style.show(figure)"), "output is missing"),
-    (cell("plt.show()", PIXELS, **DESCRIBED), "no SVG"),
-    (cell("style.show(figure)", figure('<svg fill="#123456"/>'), **DESCRIBED), "does not know: #123456"),
-    (cell("%%timeit\nx = 1"), "magic"),
-    (cell("%matplotlib inline"), "magic"),
-    (cell("!ls"), "magic"),
-    (cell("# NBVAL_IGNORE_OUTPUT\nprint(1)", stream("1\n")), "switches nbval off"),
-    (cell("# NBVAL_SKIP\nx = 1"), "switches nbval off"),
-    (cell("plt.plot(x);", stream("1\n")), "semicolon"),
-    (cell("x = 1", tags=["nbval-skip"]), "'nbval-skip' is not allowed"),
-    (cell("x = 1", tags=["nbval-ignore-output"]), "'nbval-ignore-output' is not allowed"),
-    (cell("x = 1", tags=["skip-execution"]), "'skip-execution' is not allowed"),
-    (cell("x = 1", tags=["remove-cell"]), "'remove-cell' is not allowed"),
-    (cell("print(path)", stream("/home/reader/gradlib/expectation.py\n")), "names this machine"),
-    (cell("print(path)", stream("read from /Users/reader/data.csv\n")), "names this machine"),
-    (cell("f", new_output("execute_result", {"text/plain": "<function f at 0x7f0123456789>"})), "names this machine"),
-], ids=lambda value: value if isinstance(value, str) else value.source.splitlines()[0])
+@pytest.mark.parametrize(
+    "bad, why",
+    [
+        (cell("x = 1", count=None), "unexecuted"),
+        (cell("raise ValueError('no')", ERROR), "error stands"),
+        (cell("print(1)"), "output is missing"),
+        (cell("x = 1\nx"), "output is missing"),
+        (cell("x = 1\nx + 1"), "output is missing"),
+        (cell("proof.Derivation(chain)"), "output is missing"),
+        (cell("plt.plot(x)\nplt.show()"), "output is missing"),
+        (cell("style.show(figure)", FIGURE), "no alternative text"),
+        (cell("style.show(figure)"), "output is missing"),
+        (cell("plt.show()", PIXELS, **DESCRIBED), "no SVG"),
+        (cell("style.show(figure)", figure('<svg fill="#123456"/>'), **DESCRIBED), "does not know: #123456"),
+        (cell("%%timeit\nx = 1"), "magic"),
+        (cell("%matplotlib inline"), "magic"),
+        (cell("!ls"), "magic"),
+        (cell("# NBVAL_IGNORE_OUTPUT\nprint(1)", stream("1\n")), "switches nbval off"),
+        (cell("# NBVAL_SKIP\nx = 1"), "switches nbval off"),
+        (cell("plt.plot(x);", stream("1\n")), "semicolon"),
+        (cell("x = 1", tags=["nbval-skip"]), "'nbval-skip' is not allowed"),
+        (cell("x = 1", tags=["nbval-ignore-output"]), "'nbval-ignore-output' is not allowed"),
+        (cell("x = 1", tags=["skip-execution"]), "'skip-execution' is not allowed"),
+        (cell("x = 1", tags=["remove-cell"]), "'remove-cell' is not allowed"),
+        (cell("print(path)", stream("/home/reader/gradlib/expectation.py\n")), "names this machine"),
+        (cell("print(path)", stream("read from /Users/reader/data.csv\n")), "names this machine"),
+        (
+            cell("f", new_output("execute_result", {"text/plain": "<function f at 0x7f0123456789>"})),
+            "names this machine",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.source.splitlines()[0],
+)
 def test_rejects_a_cell(bad, why, tmp_path):
     path = tmp_path / "bad.ipynb"
     notebooks.write(path, stored(cell("x = 0"), bad))
@@ -136,8 +148,11 @@ def spoil_empty_cell(notebook):
     notebook.cells.append(new_code_cell(""))
 
 
-@pytest.mark.parametrize("spoil", [spoil_counts, spoil_id, spoil_metadata, spoil_cell_metadata, spoil_streams,
-                                   spoil_traceback, spoil_empty_cell], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "spoil",
+    [spoil_counts, spoil_id, spoil_metadata, spoil_cell_metadata, spoil_streams, spoil_traceback, spoil_empty_cell],
+    ids=lambda f: f.__name__,
+)
 def test_rejects_what_is_not_normalised(spoil):
     notebook = stored(cell("x = 0"), cell("print(x)", stream("0\n")))
     assert checks.problems(notebook) == []
@@ -146,18 +161,31 @@ def test_rejects_what_is_not_normalised(spoil):
 
 
 def test_normalise():
-    raw = new_notebook(metadata={"kernelspec": {"name": "own", "display_name": "own"}, "colab": {},
-                                 "myst": {"html_meta": {"description": "What the page says."}}}, cells=[
-        new_markdown_cell("# Title  \n"), new_code_cell(""),
-        cell("x = 1", count=12, tags=["hide-input"], collapsed=True),
-        cell("x = 1", stream("a"), stream("b"), stream("c", "stderr"), count=40, mystnb={"image": {"alt": "a line"}})])
+    raw = new_notebook(
+        metadata={
+            "kernelspec": {"name": "own", "display_name": "own"},
+            "colab": {},
+            "myst": {"html_meta": {"description": "What the page says."}},
+        },
+        cells=[
+            new_markdown_cell("# Title  \n"),
+            new_code_cell(""),
+            cell("x = 1", count=12, tags=["hide-input"], collapsed=True),
+            cell(
+                "x = 1", stream("a"), stream("b"), stream("c", "stderr"), count=40, mystnb={"image": {"alt": "a line"}}
+            ),
+        ],
+    )
     before = nbformat.writes(raw)
     once = normalise(raw)
     assert nbformat.writes(raw) == before
     assert nbformat.writes(normalise(once)) == nbformat.writes(once)
     nbformat.validate(once)
-    assert once.metadata == {"kernelspec": KERNELSPEC, "language_info": {"name": "python"},
-                             "myst": {"html_meta": {"description": "What the page says."}}}
+    assert once.metadata == {
+        "kernelspec": KERNELSPEC,
+        "language_info": {"name": "python"},
+        "myst": {"html_meta": {"description": "What the page says."}},
+    }
     assert [c.source for c in once.cells] == ["# Title", "x = 1", "x = 1"]
     assert [c.execution_count for c in once.cells[1:]] == [1, 2]
     assert [out.text for out in once.cells[2].outputs] == ["ab", "c"]
@@ -172,20 +200,38 @@ def test_ids_survive_an_insertion():
 
 # nbval ----------------------------------------------------------------------------------------------------------
 
+
 def test_nbval_compares_what_a_figure_is_called_and_not_its_coordinates(tmp_path):
     """The same plugin, options and patterns as in `make test`, on a figure whose last digits moved."""
+
     def passes(stored_name):
-        draw = ("class Picture:\n"
-                "    def _repr_svg_(self): return '<svg fill=\"none\">\\n<path d=\"M 1.22 0\"/>\\n</svg>'\n"
-                "    def __repr__(self): return 'a line'\nPicture()")
+        draw = (
+            "class Picture:\n"
+            '    def _repr_svg_(self): return \'<svg fill="none">\\n<path d="M 1.22 0"/>\\n</svg>\'\n'
+            "    def __repr__(self): return 'a line'\nPicture()"
+        )
         data = {"image/svg+xml": '<svg fill="none">\n<path d="M 1.23 0"/>\n</svg>', "text/plain": stored_name}
         path = tmp_path / "drawn.ipynb"
         notebooks.write(path, stored(cell(draw, new_output("execute_result", data, execution_count=1))))
         patterns = notebooks.ROOT / "tests" / "book" / "nbval_sanitize.cfg"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--nbval",
-                   "--nbval-current-env", "--nbval-sanitize-with", patterns, path]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-n",
+            "0",
+            "--nbval",
+            "--nbval-current-env",
+            "--nbval-sanitize-with",
+            patterns,
+            path,
+        ]
         run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         assert run.returncode in {0, 1}, run.stdout + run.stderr
         return run.returncode == 0
+
     assert passes("a line")
     assert not passes("another line")

@@ -64,7 +64,12 @@ CASES = {
     "GammaInverse": case(st.GammaInverse("X", k, sigma), {k: 9.5, sigma: 3.2}, moments=9.5),
     "ChiSquared": case(st.ChiSquared("X", k), {k: 2.5}, exponential=True),
     "VonMises": case(st.VonMises("X", mu, k), {mu: 2.3, k: 1.2}, exponential=True),
-    "TruncatedNormal": case(gl.TruncatedNormal("X", mu, sigma, left=lo), {mu: 0.3, sigma: 1.2, lo: -0.4}, scored=(mu, sigma), exponential=True),
+    "TruncatedNormal": case(
+        gl.TruncatedNormal("X", mu, sigma, left=lo),
+        {mu: 0.3, sigma: 1.2, lo: -0.4},
+        scored=(mu, sigma),
+        exponential=True,
+    ),
     "Rayleigh": case(st.Rayleigh("X", sigma), {sigma: 1.2}, exponential=True),
     "Maxwell": case(st.Maxwell("X", sigma), {sigma: 1.2}, exponential=True),
     "Cauchy": case(st.Cauchy("X", mu, sigma), {mu: 0.3, sigma: 1.2}, moments=1),
@@ -77,6 +82,7 @@ CASES = {
 assert {type(c.law.distribution) for name, c in CASES.items() if name != "Table"} == set(FAMILIES)
 
 CONTINUOUS = {name: c for name, c in CASES.items() if not c.law.no_path}
+
 
 def numbers(name):
     c = CASES[name]
@@ -163,7 +169,9 @@ def draws(name, rng, size):
 
 def z_of_variance(G, at, samples=20_000, seeds=20):
     """n·stderr² against the exact variance, in standard errors: the error of n·stderr² is measured over the seeds."""
-    spreads = np.array([np.asarray(gl.estimate(G, at, samples=samples, rng=seed).stderr) ** 2 * samples for seed in range(seeds)])
+    spreads = np.array(
+        [np.asarray(gl.estimate(G, at, samples=samples, rng=seed).stderr) ** 2 * samples for seed in range(seeds)]
+    )
     error = spreads.std(axis=0, ddof=1) / np.sqrt(seeds)
     difference = spreads.mean(axis=0) - gl.variance(G, at)
     return np.where(np.abs(difference) < 1e-12, 0.0, difference / np.maximum(error, 1e-300))

@@ -49,7 +49,11 @@ def faults(files: dict[str, str]) -> list[str]:
     return found
 
 
-FILES = {path.relative_to(ROOT).as_posix(): path.read_text("utf8") for path in sorted(ROOT.rglob("*.py")) if path.name != "__init__.py"}
+FILES = {
+    path.relative_to(ROOT).as_posix(): path.read_text("utf8")
+    for path in sorted(ROOT.rglob("*.py"))
+    if path.name != "__init__.py"
+}
 
 
 def test_data_flows_one_way():
@@ -63,8 +67,12 @@ def test_what_must_not_be_is_found():
 
     lazily = "def f():\n    from gradlib.engine.sampling import Draws"
     assert wrong("core/law.py", lazily)[0] == "core/law.py imports gradlib.engine.sampling"
-    assert wrong("engine/runner.py", "import gradlib.oracle.exact")[0] == "engine/runner.py imports gradlib.oracle.exact"
-    assert wrong("engine/implicit.py", "from gradlib.core.law import _tidy") == ["engine/implicit.py imports the private gradlib.core.law._tidy"]
+    assert (
+        wrong("engine/runner.py", "import gradlib.oracle.exact")[0] == "engine/runner.py imports gradlib.oracle.exact"
+    )
+    assert wrong("engine/implicit.py", "from gradlib.core.law import _tidy") == [
+        "engine/implicit.py imports the private gradlib.core.law._tidy"
+    ]
     assert wrong("compare.py", "def plot(self):\n    from _lib import charts") == ["compare.py imports _lib"]
     assert "a circle" in wrong("core/memory.py", "from gradlib.core.normals import standard_normal")[0]
     assert wrong("proof/lower.py", "from gradlib import Expectation") == ["proof/lower.py imports gradlib"]

@@ -35,7 +35,9 @@ def test_score_and_density_agree_with_the_law(name):
     log_density, score = q.log_density(x, at), q.score(x, at)
     assert x.shape == log_density.shape == SHAPE
     for index in [(0, 0), (3, 2)]:
-        values = {s: sp.Float(v, 30) for s, v in entry(at, index).items()} | {case.law.symbol: sp.Float(float(x[index]), 30)}
+        values = {s: sp.Float(v, 30) for s, v in entry(at, index).items()} | {
+            case.law.symbol: sp.Float(float(x[index]), 30)
+        }
         assert log_density[index] == pytest.approx(float(case.law.log_density.subs(values).evalf(20)), rel=1e-9)
         for theta in q.parameters:
             expected = float(sp.sympify(case.law.score(theta)).subs(values).evalf(20))

@@ -29,8 +29,16 @@ every = pytest.mark.parametrize("number", NUMBERS.values(), ids=NUMBERS)
         (None, ValueError, "no value for mu, sigma"),
         ({mu: 0}, ValueError, "no value for sigma"),
         ({**AT, x: 1}, ValueError, "x is no parameter of this expectation; its parameters are: mu, sigma"),
-        ({mu: 0, sp.Symbol("sigma"): 1}, ValueError, "sigma with no assumptions is not the symbol sigma with assumptions positive=True"),
-        ({sp.Symbol("mu", integer=True): 0, sigma: 1}, ValueError, "integer=True is not the symbol mu with assumptions real=True"),
+        (
+            {mu: 0, sp.Symbol("sigma"): 1},
+            ValueError,
+            "sigma with no assumptions is not the symbol sigma with assumptions positive=True",
+        ),
+        (
+            {sp.Symbol("mu", integer=True): 0, sigma: 1},
+            ValueError,
+            "integer=True is not the symbol mu with assumptions real=True",
+        ),
         ({"mu": 0, sigma: 1}, TypeError, "keys of at= are SymPy symbols"),
         ({X: 0, sigma: 1}, TypeError, "keys of at= are SymPy symbols"),
         ([mu, sigma], TypeError, "at= takes a dictionary"),
@@ -54,7 +62,9 @@ def test_wrong_values(number, value, error):
 
 
 @every
-@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.int64(2), sp.Integer(2), sp.Float(2), Fraction(2), sp.sqrt(4)])
+@pytest.mark.parametrize(
+    "value", [2, 2.0, np.float32(2), np.int64(2), sp.Integer(2), sp.Float(2), Fraction(2), sp.sqrt(4)]
+)
 def test_every_kind_of_real_number_is_taken(number, value):
     assert number(J, {mu: 0, sigma: value}) == number(J, {mu: 0, sigma: 2})
 

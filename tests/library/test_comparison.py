@@ -16,7 +16,13 @@ from gradlib.compare import Comparison, Row
 
 theta, c = sp.symbols("theta c", real=True)
 rate = sp.Symbol("rate", positive=True)
-X, S, T, W, B = st.Normal("X", mu, 1), st.Normal("X", mu, sigma), st.Normal("X", theta, 1), st.Normal("W", 0, 1), st.Bernoulli("B", p)
+X, S, T, W, B = (
+    st.Normal("X", mu, 1),
+    st.Normal("X", mu, sigma),
+    st.Normal("X", theta, 1),
+    st.Normal("W", 0, 1),
+    st.Bernoulli("B", p),
+)
 U, K = st.Uniform("U", 0, sigma), st.Poisson("K", rate)
 TABLE = st.FiniteRV("A", {-1: p, sp.Rational(1, 2): q, 3: 1 - p - q})
 
@@ -63,7 +69,9 @@ def test_every_number_is_right(label):
         assert row.cost == cost(row.expectation, here) > 0
         assert row.measured.value == pytest.approx(row.exact, abs=5 * row.measured.stderr + 1e-12)
         # 50,000 draws: their variance is within 20 % of the exact one here
-        assert row.measured.stderr**2 * 50_000 == pytest.approx(row.variance, rel=0.2, abs=1e-12) or np.isnan(row.variance)
+        assert row.measured.stderr**2 * 50_000 == pytest.approx(row.variance, rel=0.2, abs=1e-12) or np.isnan(
+            row.variance
+        )
     works = [row.work for row in result.sound if np.isfinite(row.work)]
     assert works == sorted(works) and min(works) == works[0]
     kinds = [(row.expectation is None, row.is_biased) for row in result.rows]
@@ -81,10 +89,18 @@ def test_under_five_seconds(label):
 
 
 def test_rows_by_kind_of_objective():
-    always = {"score function", "score function, mean as baseline", "score function, optimal baseline", "score function, leave-one-out, batches of 2"}
+    always = {
+        "score function",
+        "score function, mean as baseline",
+        "score function, optimal baseline",
+        "score function, leave-one-out, batches of 2",
+    }
     weak = {"measure-valued", "measure-valued, coupled"}
     smooth = {"pathwise", "pathwise, score as control variate"}
-    assert names(table("square").sound) == always | weak | smooth | {"score function, delta method", "finite difference"}  # exact for x²
+    assert names(table("square").sound) == always | weak | smooth | {
+        "score function, delta method",
+        "finite difference",
+    }  # exact for x²
     assert names(table("square").refused) == {"sum over values"}
     assert "finite difference" not in names(table("sigma").sound) and table("sigma")["finite difference"].is_biased
     assert names(table("jump").refused) == smooth | {"sum over values"}
@@ -92,7 +108,12 @@ def test_rows_by_kind_of_objective():
     assert names(table("integrand").rows) == {"pathwise", "finite difference"}
     assert names(table("edge").sound) == weak | {"pathwise", "finite difference"}
     assert "sticking the landing" in names(table("elbo").sound)
-    assert names(table("Bernoulli").rows) == always | weak | {"pathwise", "sum over values", "straight-through", "Gumbel-softmax"}
+    assert names(table("Bernoulli").rows) == always | weak | {
+        "pathwise",
+        "sum over values",
+        "straight-through",
+        "Gumbel-softmax",
+    }
     assert names(table("Bernoulli").refused) == {"pathwise"}
     assert names(table("Poisson").refused) == {"pathwise", "sum over values", "straight-through", "Gumbel-softmax"}
     assert names(table("table").refused) >= weak and not table("table")["Gumbel-softmax"].expectation is None
@@ -100,19 +121,33 @@ def test_rows_by_kind_of_objective():
 
 def test_known_variances_and_verdicts():
     square = table("square")
-    got = [square[name].variance for name in ("score function", "score function, mean as baseline", "score function, optimal baseline", "pathwise")]
+    got = [
+        square[name].variance
+        for name in (
+            "score function",
+            "score function, mean as baseline",
+            "score function, optimal baseline",
+            "pathwise",
+        )
+    ]
     assert got == pytest.approx([30, 18, 14, 4], rel=1e-9)
     assert square["score function, leave-one-out, batches of 2"].variance == pytest.approx(14, rel=1e-9)
     assert square.verdict(square["pathwise, score as control variate"]) == "best for its cost, lowest variance"
     assert square.verdict(square["score function"]) == "not needed: another has variance 0"
-    assert square.verdict(square["sum over values"]) == "refused" and "infinitely many" not in square["score function"].reason
+    assert (
+        square.verdict(square["sum over values"]) == "refused"
+        and "infinitely many" not in square["score function"].reason
+    )
     jump = table("jump")
     assert "jumps by 1 at X = 0" in jump["pathwise"].reason and jump["pathwise"].expectation is None
     assert jump.verdict(jump["measure-valued, coupled"]) == "best for its cost, lowest variance"
     assert jump.verdict(jump["measure-valued"]) == "lowest variance", "equal, whatever the last digits are"
     assert jump.verdict(jump["score function"]).endswith("times the best's work")
     bernoulli = table("Bernoulli")
-    assert bernoulli["straight-through"].bias == pytest.approx(-0.4) and bernoulli.verdict(bernoulli["straight-through"]) == "biased by -0.4"
+    assert (
+        bernoulli["straight-through"].bias == pytest.approx(-0.4)
+        and bernoulli.verdict(bernoulli["straight-through"]) == "biased by -0.4"
+    )
     assert bernoulli["sum over values"].variance == 0
     assert table("elbo")["sticking the landing"].variance < table("elbo")["pathwise"].variance
 
@@ -142,9 +177,19 @@ def test_text_and_html():
     assert len(lines) == 1 + len(result.rows)
     assert "ns a draw" not in lines[0]
     page = result._repr_html_()
-    assert page.startswith("<table><thead>") and page.count('<th scope="row">') == len(result.rows) - len(result.refused)
-    odd = Comparison(result.J, mu, 1.0, [Row("<b>&", reason="a < b & c"), replace(result["score function"], name="<i>&")])
-    assert "&lt;i&gt;&amp;" in odd._repr_html_() and "<i>" not in odd._repr_html_() and "<b>&<" not in odd._repr_html_() and "&lt;b&gt;&amp;" in odd._repr_html_() and "a &lt; b &amp; c" in odd._repr_html_()
+    assert page.startswith("<table><thead>") and page.count('<th scope="row">') == len(result.rows) - len(
+        result.refused
+    )
+    odd = Comparison(
+        result.J, mu, 1.0, [Row("<b>&", reason="a < b & c"), replace(result["score function"], name="<i>&")]
+    )
+    assert (
+        "&lt;i&gt;&amp;" in odd._repr_html_()
+        and "<i>" not in odd._repr_html_()
+        and "<b>&<" not in odd._repr_html_()
+        and "&lt;b&gt;&amp;" in odd._repr_html_()
+        and "a &lt; b &amp; c" in odd._repr_html_()
+    )
     assert "Refused" not in table("integrand")._repr_html_()
 
 

@@ -20,7 +20,7 @@ from gradlib.core.variable import named
 x, mu = sp.symbols("x mu", real=True)
 s, theta = sp.symbols("s theta", positive=True)
 
-CUBIC = st.ContinuousRV(x, sp.exp(-sp.Abs(x - mu) ** 3) / (2 * sp.gamma(sp.Rational(4, 3))))
+CUBIC = st.ContinuousRV(x, sp.exp(-(sp.Abs(x - mu) ** 3)) / (2 * sp.gamma(sp.Rational(4, 3))))
 HALF = st.ContinuousRV(x, sp.sqrt(2 / sp.pi) / s * sp.exp(-(x**2) / (2 * s**2)), set=sp.Interval(0, sp.oo))
 FAR = st.ContinuousRV(x, sp.exp(-((x - 5 * mu) ** 2) * 5000) / sp.sqrt(sp.pi / 5000))
 POLE = st.ContinuousRV(x, theta * x ** (theta - 1), set=sp.Interval(0, 1))
@@ -36,12 +36,16 @@ def second_moment(m):
     return m**2 + float(1 / sp.gamma(sp.Rational(1, 3)))
 
 
-@pytest.mark.parametrize("variable, F, parameter, at, value, slope", [
-    (CUBIC, lambda v: v**2, mu, {mu: 0.7}, second_moment(0.7), 1.4),
-    (HALF, lambda v: v, s, {s: 2}, 2 * np.sqrt(2 / np.pi), np.sqrt(2 / np.pi)),
-    (FAR, lambda v: v, mu, {mu: 1000}, 5000, 5),
-    (POLE, lambda v: v, theta, {theta: 0.25}, 0.2, 0.64),  # θ/(1 + θ), 1/(1 + θ)²
-], ids=["a cube", "half-normal", "far away", "a pole at the edge"])
+@pytest.mark.parametrize(
+    "variable, F, parameter, at, value, slope",
+    [
+        (CUBIC, lambda v: v**2, mu, {mu: 0.7}, second_moment(0.7), 1.4),
+        (HALF, lambda v: v, s, {s: 2}, 2 * np.sqrt(2 / np.pi), np.sqrt(2 / np.pi)),
+        (FAR, lambda v: v, mu, {mu: 1000}, 5000, 5),
+        (POLE, lambda v: v, theta, {theta: 0.25}, 0.2, 0.64),  # θ/(1 + θ), 1/(1 + θ)²
+    ],
+    ids=["a cube", "half-normal", "far away", "a pole at the edge"],
+)
 def test_a_density_of_ones_own(variable, F, parameter, at, value, slope):
     J = gl.Expectation(F(variable))
     assert gl.exact(J, at) == pytest.approx(value, rel=1e-9)
@@ -59,10 +63,20 @@ def test_a_density_of_ones_own(variable, F, parameter, at, value, slope):
     assert abs(sobol.value - value) < 0.02 * max(abs(value), 0.2)
 
 
-@pytest.mark.parametrize("density, support, at, mean, score", [
-    (sp.Piecewise((2 * x, (x > 0) & (x < 1)), (0, True)), sp.S.Reals, {}, 2 / 3, None),
-    (sp.Piecewise((2 * theta * x, x < sp.Rational(1, 2)), (2 - theta / 2, True)), sp.Interval(0, 1), {theta: 1.2}, 0.625, -5 / 48),
-], ids=["its own support", "two pieces"])
+@pytest.mark.parametrize(
+    "density, support, at, mean, score",
+    [
+        (sp.Piecewise((2 * x, (x > 0) & (x < 1)), (0, True)), sp.S.Reals, {}, 2 / 3, None),
+        (
+            sp.Piecewise((2 * theta * x, x < sp.Rational(1, 2)), (2 - theta / 2, True)),
+            sp.Interval(0, 1),
+            {theta: 1.2},
+            0.625,
+            -5 / 48,
+        ),
+    ],
+    ids=["its own support", "two pieces"],
+)
 def test_a_density_in_pieces(density, support, at, mean, score):
     """∫ x p: 2/3; and θ/12 + (2 − θ/2)·3/8, with the slope 1/12 − 3/16."""
     J = gl.Expectation(st.ContinuousRV(x, density, set=support))
@@ -86,12 +100,16 @@ def test_draws_follow_the_density():
     assert np.abs(np.interp(draws + 0.05, grid, below) - shares).max() > 1.63 / np.sqrt(len(draws))
 
 
-@pytest.mark.parametrize("density, support, at, message", [
-    (sp.exp(-sp.Abs(x - mu) ** 3), sp.S.Reals, {mu: 0.7}, "integrates to 1.78596 at mu = 0.7, and not to 1"),
-    (mu * x, sp.Interval(0, 1), {mu: 1}, "integrates to 0.5 at mu = 1"),
-    (6 * x - 2, sp.Interval(0, 1), {}, "is negative: -2"),
-    (1 / (sp.pi * (1 + x**2)) + mu, sp.S.Reals, {mu: 0.1}, "integrates to"),
-], ids=["no constant", "half", "negative", "infinite"])
+@pytest.mark.parametrize(
+    "density, support, at, message",
+    [
+        (sp.exp(-(sp.Abs(x - mu) ** 3)), sp.S.Reals, {mu: 0.7}, "integrates to 1.78596 at mu = 0.7, and not to 1"),
+        (mu * x, sp.Interval(0, 1), {mu: 1}, "integrates to 0.5 at mu = 1"),
+        (6 * x - 2, sp.Interval(0, 1), {}, "is negative: -2"),
+        (1 / (sp.pi * (1 + x**2)) + mu, sp.S.Reals, {mu: 0.1}, "integrates to"),
+    ],
+    ids=["no constant", "half", "negative", "infinite"],
+)
 def test_what_is_no_density_is_refused_with_its_integral(density, support, at, message):
     J = gl.Expectation(st.ContinuousRV(x, density, set=support) ** 2)
     for number in (lambda: gl.exact(J, at), lambda: gl.estimate(J, at, samples=10, rng=0)):
@@ -108,10 +126,18 @@ def test_a_path_does_not_cross_a_gap():
         gl.pathwise(J, theta)
 
 
-@pytest.mark.parametrize("density, support, at", [
-    ((x - theta) ** 2 / (theta**2 - theta + sp.Rational(1, 3)), sp.Interval(0, 1), {theta: 0.4}),
-    (sum(sp.exp(-((x - m) ** 2) / 2) for m in (theta, theta + 20)) / (2 * sp.sqrt(2 * sp.pi)), sp.S.Reals, {theta: 1}),
-], ids=["touches 0", "two bells far apart"])
+@pytest.mark.parametrize(
+    "density, support, at",
+    [
+        ((x - theta) ** 2 / (theta**2 - theta + sp.Rational(1, 3)), sp.Interval(0, 1), {theta: 0.4}),
+        (
+            sum(sp.exp(-((x - m) ** 2) / 2) for m in (theta, theta + 20)) / (2 * sp.sqrt(2 * sp.pi)),
+            sp.S.Reals,
+            {theta: 1},
+        ),
+    ],
+    ids=["touches 0", "two bells far apart"],
+)
 def test_a_density_that_vanishes_inside_is_refused_on_use(density, support, at):
     P = gl.pathwise(gl.Expectation(st.ContinuousRV(x, density, set=support) ** 2), theta)
     for number in (lambda: gl.exact(P, at), lambda: gl.estimate(P, at, samples=10, rng=0)):
@@ -129,7 +155,9 @@ def test_a_jump_of_the_density_that_moves_is_refused():
 
 
 def test_a_density_that_sympy_cannot_call_positive():
-    odd = st.ContinuousRV(x, sp.exp(-(x**2) / 2) * (2 + sp.cos(x * s)) / (sp.sqrt(2 * sp.pi) * (2 + sp.exp(-(s**2) / 2))))
+    odd = st.ContinuousRV(
+        x, sp.exp(-(x**2) / 2) * (2 + sp.cos(x * s)) / (sp.sqrt(2 * sp.pi) * (2 + sp.exp(-(s**2) / 2)))
+    )
     J, at = gl.Expectation(sp.exp(odd / 2)), {s: 1.3}
     truth = (gl.exact(J, {s: 1.301}) - gl.exact(J, {s: 1.299})) / 0.002
     for rule in (gl.score_function, gl.pathwise):
@@ -219,7 +247,12 @@ def test_a_family_without_a_row(name):
     assert isinstance(gl.Expectation(variable).laws[0], DensityLaw)
     J, at = gl.Expectation(sp.exp(-(variable**2) / 4)), {t: float(arguments[0])}
     assert abs(gl.estimate(J, at, samples=4000, rng=0).z(gl.exact(J, at))) < 4.5
-    sound = {"path": [gl.pathwise], "score": [gl.score_function], "both": [gl.score_function, gl.pathwise], "neither": []}[WAYS[name]]
+    sound = {
+        "path": [gl.pathwise],
+        "score": [gl.score_function],
+        "both": [gl.score_function, gl.pathwise],
+        "neither": [],
+    }[WAYS[name]]
     h = 1e-4
     slope = (gl.exact(J, {t: at[t] + h}) - gl.exact(J, {t: at[t] - h})) / (2 * h)
     for rule in (gl.score_function, gl.pathwise):
@@ -232,14 +265,18 @@ def test_a_family_without_a_row(name):
                 gl.exact(rule(J, t), at)
 
 
-@pytest.mark.parametrize("variable, at, mean", [
-    (st.Die("X", 6), {}, 3.5),
-    (st.DiscreteUniform("X", [1, 2, 6]), {}, 3),
-    (st.Hypergeometric("X", 10, 4, 3), {}, 1.2),
-    (st.BetaBinomial("X", 4, 2, 3), {}, 1.6),
-    (st.Rademacher("X"), {}, 0),
-    (st.Bernoulli("X", theta, succ=3, fail=2), {theta: 0.25}, 2.25),
-], ids=["die", "equal", "hypergeometric", "beta-binomial", "sign", "coded"])
+@pytest.mark.parametrize(
+    "variable, at, mean",
+    [
+        (st.Die("X", 6), {}, 3.5),
+        (st.DiscreteUniform("X", [1, 2, 6]), {}, 3),
+        (st.Hypergeometric("X", 10, 4, 3), {}, 1.2),
+        (st.BetaBinomial("X", 4, 2, 3), {}, 1.6),
+        (st.Rademacher("X"), {}, 0),
+        (st.Bernoulli("X", theta, succ=3, fail=2), {theta: 0.25}, 2.25),
+    ],
+    ids=["die", "equal", "hypergeometric", "beta-binomial", "sign", "coded"],
+)
 def test_finite_families_are_tables(variable, at, mean):
     J = gl.Expectation(variable)
     assert gl.exact(J, at) == pytest.approx(mean, abs=1e-12)

@@ -15,7 +15,14 @@ c = sp.Symbol("c", positive=True)
 X, Y, W = st.Normal("X", mu, 1), st.Normal("Y", mu, 1), st.Normal("W", 0, 1)
 E, U = st.Exponential("E", sigma), st.Uniform("U", 0, sigma)
 F, g = sp.Function("F"), sp.Function("g")
-IMPLICIT = {"Gamma", "Beta", "StudentT", "GammaInverse", "ChiSquared", "VonMises"}  # their oracle differentiates a distribution function at every node
+IMPLICIT = {
+    "Gamma",
+    "Beta",
+    "StudentT",
+    "GammaInverse",
+    "ChiSquared",
+    "VonMises",
+}  # their oracle differentiates a distribution function at every node
 based = lambda J, thetas: gl.pathwise(J, thetas, base=True)  # noqa: E731
 
 
@@ -69,7 +76,7 @@ def test_unbiased_at_large_n(name, integrand, rule):
     got = gl.estimate(G, at, samples=50_000 if name in IMPLICIT and rule is gl.pathwise else 200_000, rng=20)
     assert np.all(np.abs(got.z(exact)) < 5), got.z(exact)
     scale = max(np.abs(exact).max(), 0.1)
-    assert np.all(5 * got.stderr < scale / 3), (5 * got.stderr / scale)
+    assert np.all(5 * got.stderr < scale / 3), 5 * got.stderr / scale
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -287,7 +294,9 @@ def test_unsound_use_is_refused_with_the_reason_and_the_alternative(label):
     assert reason in str(error.value) and instead in str(error.value)
 
 
-@pytest.mark.parametrize("parameter, rule", [(sp.Symbol("k", positive=True), gl.reparameterize), (mu, gl.reparameterize)])
+@pytest.mark.parametrize(
+    "parameter, rule", [(sp.Symbol("k", positive=True), gl.reparameterize), (mu, gl.reparameterize)]
+)
 def test_reparameterize_refuses_what_has_no_base_law(parameter, rule):
     variable = st.Gamma("G", parameter, 1) if parameter != mu else st.Poisson("G", sp.exp(mu))
     with pytest.raises(gl.UnsoundEstimator, match="implicitly|discrete"):
@@ -355,7 +364,18 @@ def test_the_score_function_minds_only_jumps_that_the_parameter_moves(integrand)
     assert gl.exact(G, _values(G, at)) == pytest.approx(numerical(J, [theta], at)[0], rel=1e-6)
 
 
-POSITIVE = [sp.log(E), E**a, 1 / (1 + E), sp.sqrt(E), sp.gamma(1 + E), sp.loggamma(E), sp.Heaviside(E), sp.Abs(E), E * sp.log(E), E**sp.pi]
+POSITIVE = [
+    sp.log(E),
+    E**a,
+    1 / (1 + E),
+    sp.sqrt(E),
+    sp.gamma(1 + E),
+    sp.loggamma(E),
+    sp.Heaviside(E),
+    sp.Abs(E),
+    E * sp.log(E),
+    E**sp.pi,
+]
 
 
 @pytest.mark.parametrize("integrand", POSITIVE, ids=str)
@@ -413,7 +433,9 @@ def test_the_oracle_rejects_a_wrong_velocity(monkeypatch):
 
     right = FamilyLaw.velocity
     monkeypatch.setattr(FamilyLaw, "velocity", lambda self, t: right(self, t) * sp.Rational(1001, 1000))
-    assert not np.allclose(gl.exact(gl.pathwise(ONE, [mu, sigma]), AT), numerical(ONE, [mu, sigma], AT), rtol=5e-4, atol=0)
+    assert not np.allclose(
+        gl.exact(gl.pathwise(ONE, [mu, sigma]), AT), numerical(ONE, [mu, sigma], AT), rtol=5e-4, atol=0
+    )
 
 
 def test_a_wrong_closed_form_is_rejected():

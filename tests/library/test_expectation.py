@@ -23,14 +23,22 @@ def test_dependence(integrand, where):
 
 def test_a_parameter_that_occurs_nowhere():
     J = gl.Expectation(X**2)
-    for use in (gl.dependence, gl.score_function, gl.pathwise, gl.reparameterize, lambda J, t: gl.pathwise(J, t, base=True)):
+    for use in (
+        gl.dependence,
+        gl.score_function,
+        gl.pathwise,
+        gl.reparameterize,
+        lambda J, t: gl.pathwise(J, t, base=True),
+    ):
         with pytest.raises(ValueError, match="theta occurs nowhere in this expectation; its parameters are: mu, sigma"):
             use(J, theta)
         with pytest.raises(ValueError, match="mu with no assumptions is not the symbol mu with assumptions real=True"):
             use(J, sp.Symbol("mu"))
 
 
-@pytest.mark.parametrize("use", [gl.score_function, gl.pathwise, gl.reparameterize, lambda J, t: gl.pathwise(J, t, base=True)])
+@pytest.mark.parametrize(
+    "use", [gl.score_function, gl.pathwise, gl.reparameterize, lambda J, t: gl.pathwise(J, t, base=True)]
+)
 def test_wrong_parameters_and_objects(use):
     J = gl.Expectation(X**2)
     for wrong in ("mu", None, 5, X, mu + 1, {mu, sigma}, [mu, "sigma"]):
@@ -116,7 +124,9 @@ def test_nothing_is_changed():
 def test_printing():
     assert str(gl.Expectation(X**2)) == "E[X**2], X ~ Normal(mu, sigma)"
     assert str(gl.Expectation([X, X**2])) == "E[[X, X**2]], X ~ Normal(mu, sigma)"
-    assert "Table({0: 1/3, 2: 2/3})" in str(gl.Expectation(st.FiniteRV("T", {0: sp.Rational(1, 3), 2: sp.Rational(2, 3)})))
+    assert "Table({0: 1/3, 2: 2/3})" in str(
+        gl.Expectation(st.FiniteRV("T", {0: sp.Rational(1, 3), 2: sp.Rational(2, 3)}))
+    )
     for part in (r"\mathbb{E}", r"X \sim \mathcal{N}\left(\mu, \sigma^{2}\right)", r"\left[X^{2}\right]"):
         assert part in latex(gl.Expectation(X**2))
     assert latex(F(x, theta)) == r"F_{\theta}\left(x\right)"
@@ -131,7 +141,10 @@ def test_printing():
         (lambda F, x, t: sp.Derivative(F(x, t), t), r"\nabla_{\theta} F_{\theta}\left(x\right)"),
         (lambda F, x, t: sp.Derivative(F(x, t), x), r"F_{\theta}'\left(x\right)"),
         (lambda F, x, t: sp.Derivative(F(x, t), (x, 2)) ** 2, r"F_{\theta}''\left(x\right)^{2}"),
-        (lambda F, x, t: sp.Derivative(F(x, t), x, t), r"\frac{\partial^{2}}{\partial \theta\partial x} F_{\theta}\left(x\right)"),
+        (
+            lambda F, x, t: sp.Derivative(F(x, t), x, t),
+            r"\frac{\partial^{2}}{\partial \theta\partial x} F_{\theta}\left(x\right)",
+        ),
         (lambda F, x, t: sp.Derivative(F(x) ** 2, x), r"\frac{d}{d x} F\left(x\right)^{2}"),
         (lambda F, x, t: sp.Derivative(F(F(x)), t), r"\nabla_{\theta} F\left(F\left(x\right)\right)"),
         (lambda F, x, t: sp.Heaviside(x - t), r"\mathbf{1}\left[x - \theta > 0\right]"),

@@ -113,7 +113,11 @@ def test_divergent_expectations_are_named(label):
     [
         (T, {k: 1.8}, 0.0),
         (Q, {sigma: 1, k: 1.9}, 1.9 / 0.9),
-        (1 / sp.sqrt(sp.Abs(st.Normal("X", 0, 1))), {}, float(sp.gamma(sp.Rational(1, 4)) / 2 ** sp.Rational(1, 4) / sp.sqrt(sp.pi))),
+        (
+            1 / sp.sqrt(sp.Abs(st.Normal("X", 0, 1))),
+            {},
+            float(sp.gamma(sp.Rational(1, 4)) / 2 ** sp.Rational(1, 4) / sp.sqrt(sp.pi)),
+        ),
     ],
     ids=["Student", "Pareto", "singularity"],
 )
@@ -142,7 +146,9 @@ EDGES = [mp.mpf(edge) for edge in (-9, -1, 0, 1, 9)]
     (lambda t: np.where(t > 0.99, np.nan, np.exp(-t * t)), lambda t: mp.exp(-t * t), "what is not finite"),
 ])  # fmt: skip
 def test_double_precision_is_no_answer_where_it_is_not_certain(arrays, h, why):
-    assert _in_doubles(lambda t: np.exp(-t * t), lambda t: mp.exp(-t * t), EDGES) == pytest.approx(np.sqrt(np.pi), rel=1e-13)
+    assert _in_doubles(lambda t: np.exp(-t * t), lambda t: mp.exp(-t * t), EDGES) == pytest.approx(
+        np.sqrt(np.pi), rel=1e-13
+    )
     assert _in_doubles(arrays, h, EDGES) is None, why
 
 

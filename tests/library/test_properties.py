@@ -17,7 +17,14 @@ from gradlib.core.families import FAMILIES, POSITIVE
 few = settings(derandomize=True, max_examples=40, deadline=None, database=None)
 X = st.Normal("X", mu, sigma)
 J, AT = gl.Expectation(X**2), {mu: 0.3, sigma: 1.2}
-junk = some.one_of(some.none(), some.text(max_size=3), some.booleans(), some.lists(some.floats(), max_size=2), some.complex_numbers(), some.binary(max_size=2))
+junk = some.one_of(
+    some.none(),
+    some.text(max_size=3),
+    some.booleans(),
+    some.lists(some.floats(), max_size=2),
+    some.complex_numbers(),
+    some.binary(max_size=2),
+)
 real = some.floats(-1e6, 1e6)
 
 
@@ -63,7 +70,19 @@ def test_parameters_outside_their_domain(name, value, data):
 
 
 @few
-@given(some.sampled_from([("positive", -1.0), ("negative", 1.0), ("nonnegative", -1.0), ("nonpositive", 1.0), ("nonzero", 0.0), ("integer", 0.5)]), some.floats(1, 9))
+@given(
+    some.sampled_from(
+        [
+            ("positive", -1.0),
+            ("negative", 1.0),
+            ("nonnegative", -1.0),
+            ("nonpositive", 1.0),
+            ("nonzero", 0.0),
+            ("integer", 0.5),
+        ]
+    ),
+    some.floats(1, 9),
+)
 def test_declared_assumptions_are_kept(claim, size):
     (assumption, value), symbol = claim, sp.Symbol("t", **{claim[0]: True})
     for number in numbers(gl.Expectation(symbol * X), {**AT, symbol: value * (size if assumption != "integer" else 1)}):
@@ -102,7 +121,11 @@ def test_missing_and_unknown_symbols(names, plain):
 
 
 @few
-@given(some.dictionaries(some.sampled_from(["real", "positive", "integer", "nonzero", "negative"]), some.just(True), max_size=1))
+@given(
+    some.dictionaries(
+        some.sampled_from(["real", "positive", "integer", "nonzero", "negative"]), some.just(True), max_size=1
+    )
+)
 def test_namesakes_are_told_apart_by_their_assumptions(assumptions):
     if assumptions == {"real": True}:
         return
@@ -110,7 +133,9 @@ def test_namesakes_are_told_apart_by_their_assumptions(assumptions):
     with pytest.raises(ValueError) as error:
         gl.exact(J, {other: 1, sigma: 1})
     assert "real=True" in str(error.value)
-    assert all(f"{claim}=True" in str(error.value) for claim in assumptions) and (assumptions or "no assumptions" in str(error.value))
+    assert all(f"{claim}=True" in str(error.value) for claim in assumptions) and (
+        assumptions or "no assumptions" in str(error.value)
+    )
 
 
 @few

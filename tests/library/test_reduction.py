@@ -116,13 +116,17 @@ def test_a_self_including_baseline_shrinks_by_1_minus_1_over_n(n):
     each = copies(SQUARE, n)
     values, scores = ([e.xreplace(copy) for copy in each] for e in (SQUARE.plain, total_score(SQUARE, mu)))
     mean = sum(values) / n
-    biased = gl.Expectation(sum((v - mean) * s for v, s in zip(values, scores)) / n, [x for copy in each for x in copy.values()])
+    biased = gl.Expectation(
+        sum((v - mean) * s for v, s in zip(values, scores)) / n, [x for copy in each for x in copy.values()]
+    )
     assert gl.exact(biased, ONE) == pytest.approx(2 * (1 - 1 / n), rel=1e-9)
     assert abs(gl.estimate(biased, ONE, samples=400_000, rng=11).z(2.0)) > 50
     right = score(SQUARE, mu, baseline="leave-one-out", batch=n)
     assert gl.exact(right, ONE) == pytest.approx(2, rel=1e-9)
     # A moving average that holds its own batch with weight 1 − decay = 0.1: the factor is 1 − 0.1/n.
-    averaged = gl.Expectation(sum((v - mean / 10) * s for v, s in zip(values, scores)) / n, [x for copy in each for x in copy.values()])
+    averaged = gl.Expectation(
+        sum((v - mean / 10) * s for v, s in zip(values, scores)) / n, [x for copy in each for x in copy.values()]
+    )
     assert gl.exact(averaged, ONE) == pytest.approx(2 * (1 - 0.1 / n), rel=1e-9)
 
 
@@ -189,7 +193,9 @@ def test_closed_forms_of_coefficients():
     assert gl.optimal_coefficients(gl.Expectation(W**3), [W, W**2], {}) == pytest.approx([3, 0], rel=1e-9, abs=1e-9)
     G = gl.control_variate(gl.Expectation(sp.exp(W)), W, at={})
     assert gl.variance(G, {}) == pytest.approx(np.exp(2) - np.exp(1) - np.exp(1), rel=1e-9)
-    assert gl.variance(gl.control_variate(gl.Expectation(sp.exp(W)), W, -1, mean=0), {}) > np.exp(2) - np.exp(1)  # the wrong sign hurts
+    assert gl.variance(gl.control_variate(gl.Expectation(sp.exp(W)), W, -1, mean=0), {}) > np.exp(2) - np.exp(
+        1
+    )  # the wrong sign hurts
 
 
 def test_coefficients_for_several_components_and_controls():
@@ -209,7 +215,11 @@ def test_black_boxes_with_the_oracle():
 
 
 def test_the_delta_method_of_a_polynomial_is_exact():
-    for J, t, at, want in ((SQUARE, mu, ONE, 2), (gl.Expectation(sigma * S**2), sigma, TWO, 0.4**2 + 3 * 1.2**2), (gl.Expectation(2 + 3 * X), mu, ONE, 3)):
+    for J, t, at, want in (
+        (SQUARE, mu, ONE, 2),
+        (gl.Expectation(sigma * S**2), sigma, TWO, 0.4**2 + 3 * 1.2**2),
+        (gl.Expectation(2 + 3 * X), mu, ONE, 3),
+    ):
         G = gl.delta_method(J, t, at)
         assert gl.exact(G, at) == pytest.approx(want, rel=1e-9)
         assert J.plain.has(t) or gl.variance(G, at) == 0
@@ -251,7 +261,9 @@ def test_summing_over_some_variables():
     partly = gl.rao_blackwell(G, B)
     assert partly.variables == (N,)
     at = {p: 0.3}
-    assert gl.variance(gl.rao_blackwell(G), at) == pytest.approx(0, abs=1e-12) and gl.variance(partly, at) < gl.variance(G, at)
+    assert gl.variance(gl.rao_blackwell(G), at) == pytest.approx(0, abs=1e-12) and gl.variance(
+        partly, at
+    ) < gl.variance(G, at)
 
 
 @pytest.mark.parametrize("variable, value, want", [
@@ -339,7 +351,9 @@ def test_the_bias_of_straight_through(t):
     got = gl.estimate(G, at, samples=200_000, rng=0)
     assert abs(got.z(2 * (0.3 - t))) < 5 and abs(got.z(1 - 2 * t)) > 50
     linear = gl.Expectation(theta * st.Bernoulli("B", 1 / (1 + sp.exp(-theta))) + theta**2)
-    assert gl.exact(gl.straight_through(linear, theta), THETA) == pytest.approx(gl.exact(score(linear, theta), THETA), rel=1e-9)
+    assert gl.exact(gl.straight_through(linear, theta), THETA) == pytest.approx(
+        gl.exact(score(linear, theta), THETA), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("tau", [0.5, 1, sp.Rational(1, 4)])
@@ -349,7 +363,9 @@ def test_the_bias_of_gumbel_softmax(tau):
     G = gl.gumbel_softmax(J, p, tau)
     want = gl.exact(G, at)
     by_hand = 1 / (1 + sp.exp(-(sp.log(0.3 / 0.7) + st.Logistic("g", 0, 1)) / tau))
-    assert gl.exact(relax(J, [p], sp.sympify(tau)), at) == pytest.approx(2 * gl.exact(gl.Expectation((by_hand - 0.45) ** 2), {}), rel=1e-9)
+    assert gl.exact(relax(J, [p], sp.sympify(tau)), at) == pytest.approx(
+        2 * gl.exact(gl.Expectation((by_hand - 0.45) ** 2), {}), rel=1e-9
+    )
     assert want == pytest.approx(numerical(relax(J, [p], sp.sympify(tau)), p, at), rel=1e-5)
     truth = gl.exact(score(J, p), at)
     got = gl.estimate(G, at, samples=200_000, rng=0)
@@ -411,7 +427,12 @@ def test_a_kink_twice():
     truth = 2 * np.exp(-0.045) / np.sqrt(2 * np.pi)
     with pytest.raises(gl.UnsoundEstimator, match="jumps by 2 at X = 0"):
         path(path(J, mu), mu)
-    for G in (score(path(J, mu), mu), score(score(J, mu), mu), path(score(J, mu), mu), gl.measure_valued(path(J, mu), mu)):
+    for G in (
+        score(path(J, mu), mu),
+        score(score(J, mu), mu),
+        path(score(J, mu), mu),
+        gl.measure_valued(path(J, mu), mu),
+    ):
         assert gl.exact(G, at) == pytest.approx(truth, rel=1e-8)
 
 
@@ -421,7 +442,9 @@ def test_the_laplace_score_twice():
     for inner, outer in ((score, score), (score, path), (score, gl.measure_valued)):
         with pytest.raises(gl.UnsoundEstimator, match="jump"):
             outer(inner(gl.Expectation(sp.cos(L)), mu), mu)
-    assert gl.exact(score(path(gl.Expectation(sp.cos(L)), mu), mu), {mu: 0.4}) == pytest.approx(-np.cos(0.4) / 2, rel=1e-8)
+    assert gl.exact(score(path(gl.Expectation(sp.cos(L)), mu), mu), {mu: 0.4}) == pytest.approx(
+        -np.cos(0.4) / 2, rel=1e-8
+    )
 
 
 # --- cost --------------------------------------------------------------------------------

@@ -125,9 +125,17 @@ def test_the_standard_error_of_pairs_covers(name):
     assert abs(np.std(naive) - 1) > 0.15
 
 
-@pytest.mark.parametrize("variable", [X, st.Logistic("X", mu, sigma), st.Laplace("X", mu, sigma)], ids=["Normal", "Logistic", "Laplace"])
+@pytest.mark.parametrize(
+    "variable", [X, st.Logistic("X", mu, sigma), st.Laplace("X", mu, sigma)], ids=["Normal", "Logistic", "Laplace"]
+)
 def test_an_odd_integrand_has_no_variance_in_pairs(variable):
-    got = gl.estimate(gl.Expectation([variable, (variable - mu) ** 3, sp.sin(variable - mu)]), AT, samples=1000, rng=0, sampling="antithetic")
+    got = gl.estimate(
+        gl.Expectation([variable, (variable - mu) ** 3, sp.sin(variable - mu)]),
+        AT,
+        samples=1000,
+        rng=0,
+        sampling="antithetic",
+    )
     assert got.value == pytest.approx([0.3, 0, 0], abs=1e-13)
     assert np.all(got.stderr < 1e-14)
     assert gl.estimate(gl.Expectation(variable), AT, samples=1000, rng=0).stderr > 1e-3
@@ -161,7 +169,14 @@ def test_draws_of_pairs_that_are_not_finite_are_counted_one_by_one():
     for bad, share in ((lambda x: x < 0, 0.5), (lambda x: abs(x) > 1, 0.3173), (lambda x: x > 1, 0.1587)):
         with pytest.raises(FloatingPointError, match=r"in [\d,]+ of 40,000 draws") as error:
             functions = {F: lambda x, bad=bad: np.where(bad(x), np.nan, x)}
-            gl.estimate(gl.Expectation(F(X)), {mu: 0, sigma: 1}, samples=40_000, rng=0, sampling="antithetic", functions=functions)
+            gl.estimate(
+                gl.Expectation(F(X)),
+                {mu: 0, sigma: 1},
+                samples=40_000,
+                rng=0,
+                sampling="antithetic",
+                functions=functions,
+            )
         words = str(error.value).replace(",", "").replace(".Nothing", "").split()
         count, where = int(words[words.index("in") + 1]), float(words[words.index("=") + 1].rstrip("."))
         assert count / 40_000 == pytest.approx(share, abs=0.02)
@@ -185,7 +200,9 @@ def test_sobol_is_unbiased(name):
 def test_sobol_z_follow_student_t():
     """Over seeds; with twice or half the standard error they would not."""
     truth = exact(COSINE, AT)
-    z = np.array([gl.estimate(COSINE, AT, samples=SCRAMBLES * 2**4, rng=seed, sampling="sobol").z(truth) for seed in range(120)])
+    z = np.array(
+        [gl.estimate(COSINE, AT, samples=SCRAMBLES * 2**4, rng=seed, sampling="sobol").z(truth) for seed in range(120)]
+    )
     assert scipy.stats.kstest(z, "t", (SCRAMBLES - 1,)).pvalue > 1e-3
     assert scipy.stats.kstest(2 * z, "t", (SCRAMBLES - 1,)).pvalue < 1e-3
     assert scipy.stats.kstest(0.5 * z, "t", (SCRAMBLES - 1,)).pvalue < 1e-3
@@ -205,7 +222,9 @@ def test_equal_scrambles_are_no_certainty():
 def test_cauchys_quantile_keeps_its_digits():
     u = np.array([1e-12, 0.3, 0.5, 1 - 2.0**-40])
     cauchy = FamilySampler("X", "Cauchy", (0.0, 1.0))
-    assert cauchy.quantile(u) == pytest.approx([-1 / (np.pi * 1e-12), np.tan(np.pi * -0.2), 0, 2.0**40 / np.pi], rel=1e-12, abs=1e-16)
+    assert cauchy.quantile(u) == pytest.approx(
+        [-1 / (np.pi * 1e-12), np.tan(np.pi * -0.2), 0, 2.0**40 / np.pi], rel=1e-12, abs=1e-16
+    )
 
 
 def test_sobol_is_worth_it():
@@ -274,7 +293,9 @@ def test_gradients_under_each_scheme(sampling):
 
 @pytest.mark.parametrize("sampling", ["antithetic", "sobol"])
 def test_schemes_are_reproducible(sampling):
-    one, two, other = (gl.estimate(COSINE, AT, samples=SCRAMBLES * 2**6, rng=seed, sampling=sampling) for seed in (1, 1, 2))
+    one, two, other = (
+        gl.estimate(COSINE, AT, samples=SCRAMBLES * 2**6, rng=seed, sampling=sampling) for seed in (1, 1, 2)
+    )
     assert (one.value, one.stderr) == (two.value, two.stderr) != (other.value, other.stderr)
 
 
@@ -295,7 +316,9 @@ def test_difference_of_a_smooth_integrand(sampling):
         got, truth = both(COSINE, plus, minus, samples=SCRAMBLES * 2**12, sampling=sampling)
         assert abs(got.z(truth)) < 8
         assert abs(got.z(0)) > 8
-        separate = np.hypot(*(gl.estimate(COSINE, at, samples=SCRAMBLES * 2**12, rng=r).stderr for r, at in enumerate((plus, minus))))
+        separate = np.hypot(
+            *(gl.estimate(COSINE, at, samples=SCRAMBLES * 2**12, rng=r).stderr for r, at in enumerate((plus, minus)))
+        )
         ratios.append(separate / got.stderr)
     assert ratios[0] > 3 and ratios[1] > 8 * ratios[0] / 1.1
 
@@ -371,7 +394,9 @@ def test_difference_with_a_black_box_and_with_a_wanted_error():
 @pytest.mark.parametrize("sampling, scheme", [("sobol", "Sobol' points"), ("antithetic", "antithetic pairs")])
 def test_what_has_no_quantile_is_refused_with_the_reason(name, sampling, scheme):
     c = CASES[name]
-    with pytest.raises(ValueError, match=f"{scheme} do not apply to X: {name} is drawn by search or rejection.*sampling='plain'"):
+    with pytest.raises(
+        ValueError, match=f"{scheme} do not apply to X: {name} is drawn by search or rejection.*sampling='plain'"
+    ):
         gl.estimate(gl.Expectation(c.variable + st.Normal("Y", 0, 1)), c.at, samples=64, sampling=sampling)
 
 
@@ -390,7 +415,15 @@ def test_pairs_need_an_even_number(samples):
 
 @pytest.mark.parametrize(
     "samples, near",
-    [(2, "32"), (16, "32"), (31, "32"), (33, "32 or 64"), (100, "64 or 128"), (1_000_000, "524,288 or 1,048,576"), (16 * 1000, "8,192 or 16,384")],
+    [
+        (2, "32"),
+        (16, "32"),
+        (31, "32"),
+        (33, "32 or 64"),
+        (100, "64 or 128"),
+        (1_000_000, "524,288 or 1,048,576"),
+        (16 * 1000, "8,192 or 16,384"),
+    ],
 )
 def test_wrong_numbers_of_sobol_points_name_the_nearest(samples, near):
     with pytest.raises(ValueError, match=f"samples={near}, not {samples:,}"):

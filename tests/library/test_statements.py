@@ -91,11 +91,7 @@ def _coupled(rng):
     m, s = rng.randint(1, 5), sp.Rational(rng.randint(2, 8), 8)
     normal = lambda t: sp.exp(-(t**2) / 2) / sp.sqrt(2 * sp.pi)  # noqa: E731
     scale = lambda t: sp.exp(s * t / 3)  # noqa: E731
-    return {
-        q: normal,
-        g: lambda z, t: m * t + scale(t) * z,
-        p: lambda z, t: normal((z - m * t) / scale(t)) / scale(t),
-    }
+    return {q: normal, g: lambda z, t: m * t + scale(t) * z, p: lambda z, t: normal((z - m * t) / scale(t)) / scale(t)}
 
 
 EPS = ContinuousRV(e, q(e), set=sp.S.Reals)
@@ -163,10 +159,7 @@ def test_product_rule():
 def test_stein():
     density = law(N).density
     W = -(sigma**2) * density * h(n)
-    d = chain(
-        E((N - mu) * h(N)),
-        (sigma**2 * E(D(h(N), N)), "integration by parts", Boundary(W, N)),
-    )
+    d = chain(E((N - mu) * h(N)), (sigma**2 * E(D(h(N), N)), "integration by parts", Boundary(W, N)))
     assert kinds(d) == [PROVED] and d.assumptions == ("boundary",)
     for wrong in (-W, W / sigma, W + h(n)):
         with pytest.raises(FalseStep, match="does not turn one side"):
@@ -227,8 +220,7 @@ def test_uniform_with_a_moving_edge():
     assert kinds(d) == [PROVED] * 3
     f = F(x, tau)
     leibniz = chain(
-        D(sp.Integral(f, (x, 0, tau)), tau),
-        (F(tau, tau) + sp.Integral(D(f, tau), (x, 0, tau)), "Leibniz", "exchange"),
+        D(sp.Integral(f, (x, 0, tau)), tau), (F(tau, tau) + sp.Integral(D(f, tau), (x, 0, tau)), "Leibniz", "exchange")
     )
     assert kinds(leibniz) == [PROVED]
     with pytest.raises(FalseStep):

@@ -24,7 +24,9 @@ INTEGRANDS = {
     "threshold": lambda x: sp.Heaviside(x - sp.Rational(9, 10), 0),
 }
 OF_TYPE = {type(c.law.distribution): name for name, c in CASES.items()}
-PARAMETERS = {(OF_TYPE[cls], i): CASES[OF_TYPE[cls]].law.parameters[i] for cls, row in FAMILIES.items() for i in row.weak}
+PARAMETERS = {
+    (OF_TYPE[cls], i): CASES[OF_TYPE[cls]].law.parameters[i] for cls, row in FAMILIES.items() for i in row.weak
+}
 MATRIX = [
     pytest.param(name, i, integrand, coupled, id=f"{name}-{i}-{integrand}-{'coupled' if coupled else 'independent'}")
     for name, i in PARAMETERS
@@ -57,7 +59,9 @@ def test_weak_derivatives(name, i, integrand, coupled):
     5 standard errors are below a third of the truth, or of 0.1 where the truth is smaller (asserted): no larger bias
     goes unseen by the draws. What is smaller is for the exact mean.
     """
-    G = gl.measure_valued(gl.Expectation(INTEGRANDS[integrand](CASES[name].variable)), PARAMETERS[name, i], coupled=coupled)
+    G = gl.measure_valued(
+        gl.Expectation(INTEGRANDS[integrand](CASES[name].variable)), PARAMETERS[name, i], coupled=coupled
+    )
     at = {s: v for s, v in CASES[name].at.items() if s in G.parameters}
     want = truth(name, i, integrand)
     try:
@@ -84,7 +88,10 @@ def test_each_constant_and_each_pair_is_the_derivative_of_the_density(name, i):
     assert G.integrand == 0
     constant = float(sp.sympify(c.law.weak_pair(i).constant).subs(c.at))
     if name != "Uniform":
-        score = gl.Expectation(sp.Abs(gl.score_function(gl.Expectation(sp.S.One, [c.variable]), PARAMETERS[name, i]).integrand), [c.variable])
+        score = gl.Expectation(
+            sp.Abs(gl.score_function(gl.Expectation(sp.S.One, [c.variable]), PARAMETERS[name, i]).integrand),
+            [c.variable],
+        )
         smallest = gl.exact(score, {s: v for s, v in c.at.items() if s in score.parameters}) / 2
         assert constant >= smallest * (1 - 1e-9)
 
@@ -98,7 +105,9 @@ def test_the_chain_rule_through_parameters(variable, coupled):
     J, at = gl.Expectation(sp.exp(-(variable**2))), {psi: 0.4}
     want = gl.exact(gl.score_function(J, psi), at)
     G = gl.measure_valued(J, psi, coupled=coupled)
-    if coupled and len([v for v in G.laws if not v.is_discrete]) > 2:  # more variables than the oracle integrates at once
+    if (
+        coupled and len([v for v in G.laws if not v.is_discrete]) > 2
+    ):  # more variables than the oracle integrates at once
         got = gl.estimate(G, at, samples=1_000_000, rng=3)
         assert abs(got.z(want)) < 5 and 5 * got.stderr < 0.05 * abs(want)
     else:
@@ -109,7 +118,9 @@ def test_the_chain_rule_through_parameters(variable, coupled):
 def test_moving_edges_and_the_chain_rule(coupled):
     V = st.Uniform("V", theta, theta**2 + 2)
     J, at = gl.Expectation(sp.cos(V)), {theta: 0.7}
-    assert gl.exact(gl.measure_valued(J, theta, coupled=coupled), at) == pytest.approx(numerical(J, theta, at), rel=1e-7)
+    assert gl.exact(gl.measure_valued(J, theta, coupled=coupled), at) == pytest.approx(
+        numerical(J, theta, at), rel=1e-7
+    )
 
 
 @pytest.mark.parametrize("coupled", [False, True])
@@ -137,10 +148,14 @@ def test_theta_in_both_places(coupled):
 def test_twice_is_the_second_derivative():
     """Noise whose law holds the parameter is differentiated as well."""
     J = gl.Expectation(sp.cos(X))
-    assert gl.exact(gl.measure_valued(gl.measure_valued(J, mu), mu), {mu: 0.3}) == pytest.approx(-np.cos(0.3) * np.exp(-0.5), rel=1e-9)
+    assert gl.exact(gl.measure_valued(gl.measure_valued(J, mu), mu), {mu: 0.3}) == pytest.approx(
+        -np.cos(0.3) * np.exp(-0.5), rel=1e-9
+    )
     J, at = gl.Expectation(sp.exp(-st.Exponential("E", rate))), {rate: 1.5}
     for rule in (gl.score_function, gl.pathwise, gl.measure_valued):
-        assert gl.exact(gl.measure_valued(rule(J, rate), rate), at) == pytest.approx(-2 / 2.5**3, rel=1e-8)  # of r/(1+r)
+        assert gl.exact(gl.measure_valued(rule(J, rate), rate), at) == pytest.approx(
+            -2 / 2.5**3, rel=1e-8
+        )  # of r/(1+r)
 
 
 @pytest.mark.parametrize("d, raises", [(1.5, False), (1.56, True)])
@@ -195,16 +210,26 @@ REFUSED = {
 def test_refused_with_the_reason_and_the_alternative(label, coupled):
     integrand, parameter, reason, instead = REFUSED[label]
     if reason is None:  # an edge that does not move is no draw
-        assert gl.exact(gl.measure_valued(gl.Expectation(integrand), parameter, coupled=coupled), {rate: 1.5}) == pytest.approx(
-            numerical(gl.Expectation(integrand), parameter, {rate: 1.5}), rel=1e-6
-        )
+        assert gl.exact(
+            gl.measure_valued(gl.Expectation(integrand), parameter, coupled=coupled), {rate: 1.5}
+        ) == pytest.approx(numerical(gl.Expectation(integrand), parameter, {rate: 1.5}), rel=1e-6)
         return
     with pytest.raises(gl.UnsoundEstimator) as error:
         gl.measure_valued(gl.Expectation(integrand), parameter, coupled=coupled)
     assert reason in str(error.value) and instead in str(error.value)
 
 
-@pytest.mark.parametrize("integrand", [sp.Abs(U - sigma), sp.Heaviside(U - sp.Rational(1, 2), 0), sp.floor(2 * U), U * sp.Heaviside(U - sigma + 1), (U - sigma) ** 2], ids=str)
+@pytest.mark.parametrize(
+    "integrand",
+    [
+        sp.Abs(U - sigma),
+        sp.Heaviside(U - sp.Rational(1, 2), 0),
+        sp.floor(2 * U),
+        U * sp.Heaviside(U - sigma + 1),
+        (U - sigma) ** 2,
+    ],
+    ids=str,
+)
 def test_what_is_continuous_at_the_edge_passes(integrand):
     J, at = gl.Expectation(integrand), {sigma: 1.3}
     if integrand.has(sp.Heaviside) and gl.Expectation(integrand).plain.has(sigma):

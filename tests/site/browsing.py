@@ -10,19 +10,29 @@ from _tools.check.browser import installed
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
 ENTRY = "index.html"  # leads on to the first page
-PAGES = sorted(page.relative_to(SITE).as_posix() for page in SITE.rglob("*.html")
-               if "_static" not in page.parts and page not in {SITE / ENTRY, SITE / "404.html"})
+PAGES = sorted(
+    page.relative_to(SITE).as_posix()
+    for page in SITE.rglob("*.html")
+    if "_static" not in page.parts and page not in {SITE / ENTRY, SITE / "404.html"}
+)
 BROWSER = installed()
 SUBPATH = "/some/where/"  # of the test's host
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 
 # The least that counts as a formula.
-FORMULA = ('<span class="math"><span class="katex"><span class="katex-mathml"><math><annotation>x</annotation></math>'
-           '</span><span class="katex-html">x</span></span></span>')
+FORMULA = (
+    '<span class="math"><span class="katex"><span class="katex-mathml"><math><annotation>x</annotation></math>'
+    '</span><span class="katex-html">x</span></span></span>'
+)
 
-missing = [what for what, there in {
-    "no Chromium or Chrome is installed": BROWSER,
-    "no site is built (make book)": (SITE / "searchindex.js").exists()}.items() if not there]
+missing = [
+    what
+    for what, there in {
+        "no Chromium or Chrome is installed": BROWSER,
+        "no site is built (make book)": (SITE / "searchindex.js").exists(),
+    }.items()
+    if not there
+]
 
 
 def needed():
@@ -45,15 +55,28 @@ def blank(browser, base, width="desktop", scheme="light", **options):
     context = browser.new_context(viewport={"width": wide, "height": high}, color_scheme=scheme, **options)
     context.set_default_timeout(120_000)  # machines may be busy
     wrong = []
-    context.on("request", lambda request: request.url.startswith((base, "data:", "blob:"))
-               or wrong.append(f"asks for {request.url}"))
+    context.on(
+        "request",
+        lambda request: request.url.startswith((base, "data:", "blob:")) or wrong.append(f"asks for {request.url}"),
+    )
     context.on("response", lambda answer: answer.status >= 400 and wrong.append(f"{answer.status} for {answer.url}"))
-    context.on("requestfailed", lambda request: "ERR_ABORTED" in request.failure  # the page was left before it came
-               or wrong.append(f"{request.failure}: {request.url}"))
+    context.on(
+        "requestfailed",
+        lambda request: (
+            "ERR_ABORTED" in request.failure  # the page was left before it came
+            or wrong.append(f"{request.failure}: {request.url}")
+        ),
+    )
     page = context.new_page()
     # A browser asks by itself for the icon of a page that names none, as does the entry, which only leads on.
-    page.on("console", lambda said: said.type in {"error", "warning"}
-            and not said.location["url"].endswith("/favicon.ico") and wrong.append(f"console: {said.text}"))
+    page.on(
+        "console",
+        lambda said: (
+            said.type in {"error", "warning"}
+            and not said.location["url"].endswith("/favicon.ico")
+            and wrong.append(f"console: {said.text}")
+        ),
+    )
     page.on("pageerror", lambda error: wrong.append(f"uncaught: {error}"))
     return page, wrong
 

@@ -103,8 +103,11 @@ def bad_headings(page):
         .filter(heading => heading.checkVisibility())
         .map(heading => [Number(heading.tagName[1]), heading.textContent.trim()])""")
     found = [] if [level for level, _ in levels].count(1) == 1 else ["not one h1"]
-    return found + [f"h{level} after h{before}: {text}" for (before, _), (level, text) in zip(levels, levels[1:])
-                    if level > before + 1]
+    return found + [
+        f"h{level} after h{before}: {text}"
+        for (before, _), (level, text) in zip(levels, levels[1:])
+        if level > before + 1
+    ]
 
 
 def bad_focus(page):
@@ -216,11 +219,14 @@ def violations(page):
     if not page.evaluate("'axe' in window"):
         page.add_script_tag(path=AXE)
     with thin(page):
-        return page.evaluate("""async tags => {
+        return page.evaluate(
+            """async tags => {
             const found = await axe.run({exclude: ['.katex']}, {
                 runOnly: {type: 'tag', values: tags}, resultTypes: ['violations'],
                 preload: !!document.querySelector('audio, video'),  // fetches once more what the rules on sound look at
             });
             return found.violations.flatMap(({id, nodes}) =>
                 nodes.map(node => `${id}: ${node.target.join(' ')}: ${node.html.slice(0, 120)}`));
-        }""", STANDARD)
+        }""",
+            STANDARD,
+        )

@@ -45,6 +45,7 @@ def pytest_collection_modifyitems(items):
             return -math.inf if item is built[0] else math.inf
         path = item.callspec.params.get("path") if "test_browser.py::test_page[" in item.nodeid else None
         return -(SITE / path).stat().st_size if path else 0
+
     items.sort(key=place)
 
 
@@ -76,6 +77,7 @@ def serve():
         servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
         return f"http://127.0.0.1:{servers[-1].server_address[1]}{SUBPATH}"
+
     yield start
     for server in servers:
         server.shutdown()
@@ -85,9 +87,16 @@ def serve():
 @pytest.fixture(scope="module")  # Playwright runs an event loop, in which other tests cannot start theirs
 def browser():
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, timeout=120_000, args=[
-            "--disable-gpu", "--no-first-run", "--disable-background-networking",
-            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"])  # nothing is asked of other hosts
+        browser = playwright.chromium.launch(
+            executable_path=BROWSER,
+            timeout=120_000,
+            args=[
+                "--disable-gpu",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+            ],
+        )  # nothing is asked of other hosts
         yield browser
         browser.close()
 
@@ -112,16 +121,20 @@ def once(tmp_path_factory):
                 text = make()
                 file.write_text(text, "utf8")
         return file
+
     return once
 
 
 @pytest.fixture
 def recorded(request, once, served):
     """A function from a page to the record of the one visit to it in this run."""
+
     def recorded(path):
         def record():
             return json.dumps(recording.record(request.getfixturevalue("browser"), served, path))
+
         return json.loads(once(f"{path}.json", record).read_text("utf8"))
+
     return recorded
 
 
@@ -137,6 +150,7 @@ def visit(browser):
         if path != ENTRY:
             page.evaluate("document.fonts.ready.then(() => true)")
         return page, wrong
+
     yield visit
     for context in contexts:
         context.close()
@@ -159,7 +173,10 @@ def made(tmp_path, drafts, visit):
         (tmp_path / "page.html").write_text(
             '<!doctype html><html lang="en"><head><meta name="viewport" content="width=device-width"><title>A</title>'
             '<link rel="icon" href="data:,"><style>.katex-mathml{position:absolute;clip-path:inset(50%)}'
-            f'.katex-html{{display:inline-block}}</style></head>'
-            f'<body><main><article>{body}</article></main></body>', "utf8")
+            f".katex-html{{display:inline-block}}</style></head>"
+            f"<body><main><article>{body}</article></main></body>",
+            "utf8",
+        )
         return visit(base, "page.html", width)
+
     return made

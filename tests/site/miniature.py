@@ -14,11 +14,18 @@ def build(folder, files, extensions, **config):
         (folder / "src" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "src" / name).write_text(text, "utf8")
     said = io.StringIO()
-    config = {"extensions": ["myst_parser", *extensions], "project": "Little Book", "html_theme": "basic",
-              "language": "en", "myst_enable_extensions": ["dollarmath"], "templates_path": [str(BOOK / "_templates")],
-              **config}
+    config = {
+        "extensions": ["myst_parser", *extensions],
+        "project": "Little Book",
+        "html_theme": "basic",
+        "language": "en",
+        "myst_enable_extensions": ["dollarmath"],
+        "templates_path": [str(BOOK / "_templates")],
+        **config,
+    }
     with patch_docutils(), docutils_namespace():
-        app = Sphinx(folder / "src", None, folder / "out", folder / "doctrees", "html", config,
-                     status=None, warning=said)
+        app = Sphinx(
+            folder / "src", None, folder / "out", folder / "doctrees", "html", config, status=None, warning=said
+        )
         app.build()
     return folder / "out", said.getvalue()

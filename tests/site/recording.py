@@ -32,8 +32,10 @@ class Scales:
 
 def leads(page, base):
     """The pages to which a reader goes on, and back."""
-    return [page.eval_on_selector_all(f"a.{way}", "(links, base) => links.map(link => link.href.replace(base, ''))", base)
-            for way in ("right-next", "left-prev")]
+    return [
+        page.eval_on_selector_all(f"a.{way}", "(links, base) => links.map(link => link.href.replace(base, ''))", base)
+        for way in ("right-next", "left-prev")
+    ]
 
 
 def record(browser, base, path):
@@ -45,9 +47,20 @@ def record(browser, base, path):
     page, wrong = blank(browser, base)
     scales = Scales(page, base)
     audit.read_through(page, urljoin(base, path))
-    found = {"moved": dict(scales.moved), "lang": page.locator("html").get_attribute("lang"),
-             "unsized": checkers.unsized(page), "leads": leads(page, base), "mathematics": {}, "sideways": {}, "axe": {},
-             "headings": {}, "focus": {}, "scrolling": {}, "notes": {}, "outside": {}}
+    found = {
+        "moved": dict(scales.moved),
+        "lang": page.locator("html").get_attribute("lang"),
+        "unsized": checkers.unsized(page),
+        "leads": leads(page, base),
+        "mathematics": {},
+        "sideways": {},
+        "axe": {},
+        "headings": {},
+        "focus": {},
+        "scrolling": {},
+        "notes": {},
+        "outside": {},
+    }
     page.evaluate("scrollTo(0, 0)")
     for width in WIDTHS:
         widen(page, width)

@@ -10,6 +10,7 @@ needed()
 
 # What is looked for. Each checker returns what it found; an empty list is what we want. --------------------------
 
+
 def walk(page, most=3000):
     """Press Tab until the focus has been everywhere: what could not be reached, where no focus could be seen, traps."""
     wanted = page.evaluate("""() => {
@@ -46,9 +47,11 @@ def walk(page, most=3000):
             found.append(f"no focus to be seen: {text}")
         reached.add(stop)
         before = now[:2]
-    missed = page.evaluate("""reached => [...document.querySelectorAll('[data-stop]')]
+    missed = page.evaluate(
+        """reached => [...document.querySelectorAll('[data-stop]')]
         .filter(each => !reached.includes(each.dataset.stop)).map(each => each.outerHTML.slice(0, 100))""",
-                           [stop for stop in reached if stop is not None])
+        [stop for stop in reached if stop is not None],
+    )
     return found + [f"not reached: {each}" for each in missed]
 
 
@@ -62,6 +65,7 @@ def moving(page):
 
 
 # Every page -----------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("path", PAGES)
 def test_page(recorded, path):
@@ -77,7 +81,9 @@ def test_what_scrolls_takes_the_focus_and_what_does_not_does_not(recorded, path)
     assert complaints(recorded(path)["focus"]) == {}
 
 
-LONGEST = max((page for page in PAGES if page.startswith("book/")), key=lambda page: (SITE / page).stat().st_size, default="")
+LONGEST = max(
+    (page for page in PAGES if page.startswith("book/")), key=lambda page: (SITE / page).stat().st_size, default=""
+)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -149,60 +155,89 @@ def test_the_side_bar_of_a_phone_opens_and_closes_by_keys(served, visit):
 
 # The checkers reject --------------------------------------------------------------------------------------------
 
+
 def test_a_sound_page_passes(made):
     page, _ = made('<h1>A</h1><h2>B</h2><p>Text with a <a href="#x" id="x">link</a>.</p><h3>C</h3><h2>D</h2>')
     assert violations(page) + bad_headings(page) + walk(page) + moving(page) == []
 
 
-@pytest.mark.parametrize("body, rule", [
-    ('<p style="color: #999; background: #fff">pale</p>', "color-contrast"),
-    ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">', "image-alt"),
-    ('<input type="range">', "label"), ('<button></button>', "button-name"), ('<a href="#"></a>', "link-name"),
-    (f'<pre style="width: 90px; overflow: auto">{"wide " * 99}</pre>', "scrollable-region-focusable"),
-    ('<div role="nonsense">x</div>', "aria-roles"), ('<ul><p>x</p></ul>', "list"),
-    ("<script>document.documentElement.removeAttribute('lang')</script>", "html-has-lang"),
-    ("<script>document.title = ''</script>", "document-title"),
-])
+@pytest.mark.parametrize(
+    "body, rule",
+    [
+        ('<p style="color: #999; background: #fff">pale</p>', "color-contrast"),
+        ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=">', "image-alt"),
+        ('<input type="range">', "label"),
+        ("<button></button>", "button-name"),
+        ('<a href="#"></a>', "link-name"),
+        (f'<pre style="width: 90px; overflow: auto">{"wide " * 99}</pre>', "scrollable-region-focusable"),
+        ('<div role="nonsense">x</div>', "aria-roles"),
+        ("<ul><p>x</p></ul>", "list"),
+        ("<script>document.documentElement.removeAttribute('lang')</script>", "html-has-lang"),
+        ("<script>document.title = ''</script>", "document-title"),
+    ],
+)
 def test_violations_are_rejected(made, body, rule):
     page, _ = made(body)
     assert rule in {found.partition(":")[0] for found in violations(page)}
 
 
-@pytest.mark.parametrize("body, complaint", [
-    ("<h2>A</h2>", "not one h1"), ("<h1>A</h1><h1>B</h1>", "not one h1"), ("<h1>A</h1><h3>B</h3>", "h3 after h1: B"),
-])
+@pytest.mark.parametrize(
+    "body, complaint",
+    [("<h2>A</h2>", "not one h1"), ("<h1>A</h1><h1>B</h1>", "not one h1"), ("<h1>A</h1><h3>B</h3>", "h3 after h1: B")],
+)
 def test_bad_headings_are_rejected(made, body, complaint):
     page, _ = made(body)
     assert bad_headings(page) == [complaint]
 
 
 def display(attributes, width):
-    return (f'<div class="katex-display" {attributes} style="width: 90px; overflow: auto"><span class="katex">'
-            f'<span class="katex-html" style="display: inline-block; width: {width}px">x</span></span></div>')
+    return (
+        f'<div class="katex-display" {attributes} style="width: 90px; overflow: auto"><span class="katex">'
+        f'<span class="katex-html" style="display: inline-block; width: {width}px">x</span></span></div>'
+    )
 
 
-@pytest.mark.parametrize("attributes, width, complaint", [
-    ("", 50, None), ('tabindex="0" aria-label="E"', 200, None), ("", 200, "scrolls, does not take"), ('tabindex="0"', 200, 'called ""'),
-    ('tabindex="0"', 50, "does not scroll, takes"), ('aria-label="E"', 50, 'is called "E"'),
-])
+@pytest.mark.parametrize(
+    "attributes, width, complaint",
+    [
+        ("", 50, None),
+        ('tabindex="0" aria-label="E"', 200, None),
+        ("", 200, "scrolls, does not take"),
+        ('tabindex="0"', 200, 'called ""'),
+        ('tabindex="0"', 50, "does not scroll, takes"),
+        ('aria-label="E"', 50, 'is called "E"'),
+    ],
+)
 def test_a_focus_in_vain_or_missing_is_rejected(made, attributes, width, complaint):
     page, _ = made(display(attributes, width))
     found = bad_focus(page)
     assert len(found) == bool(complaint) and all(complaint in said for said in found)
 
 
-@pytest.mark.parametrize("body, complaint", [
-    ('<a href="#">one</a><style>a:focus {outline: none}</style>', "no focus to be seen: <a"),
-    ('<a href="#">one</a><button onkeydown="event.preventDefault()">two</button><a href="#">three</a>', "trapped in <button"),
-    ('<a href="#">one</a><a href="#" onfocus="this.blur()">two</a>', "not reached: <a"),
-])
+@pytest.mark.parametrize(
+    "body, complaint",
+    [
+        ('<a href="#">one</a><style>a:focus {outline: none}</style>', "no focus to be seen: <a"),
+        (
+            '<a href="#">one</a><button onkeydown="event.preventDefault()">two</button><a href="#">three</a>',
+            "trapped in <button",
+        ),
+        ('<a href="#">one</a><a href="#" onfocus="this.blur()">two</a>', "not reached: <a"),
+    ],
+)
 def test_what_the_keyboard_cannot_do_is_rejected(made, body, complaint):
     page, _ = made(body)
     assert any(each.startswith(complaint) for each in walk(page)), walk(page)
 
 
-@pytest.mark.parametrize("style", [
-    "p {transition: color 1s}", "p {animation: a 2s infinite} @keyframes a {to {color: red}}", "html {scroll-behavior: smooth}"])
+@pytest.mark.parametrize(
+    "style",
+    [
+        "p {transition: color 1s}",
+        "p {animation: a 2s infinite} @keyframes a {to {color: red}}",
+        "html {scroll-behavior: smooth}",
+    ],
+)
 def test_motion_is_rejected(made, style):
     page, _ = made(f"<style>{style}</style><p>x</p>")
     assert moving(page) != []

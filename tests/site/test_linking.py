@@ -17,19 +17,30 @@ TABLE = r"""# Notation
 """
 
 
-@pytest.mark.parametrize("tex, name", [
-    (r"p_\theta(x)", "sym-p-theta-x"), (r"\mathbb{E}_{x\sim p}[F(x)]", "sym-e-x-sim-p-f-x"),
-    (r"F''(x)", "sym-fprimeprime-x"),
-    (r"\varphi(x)", "sym-varphi-x"), (r"\Phi(x)", "sym-phi-x"), (r"\pi_\theta(a\mid s)", "sym-pi-theta-a-mid-s"),
-])
+@pytest.mark.parametrize(
+    "tex, name",
+    [
+        (r"p_\theta(x)", "sym-p-theta-x"),
+        (r"\mathbb{E}_{x\sim p}[F(x)]", "sym-e-x-sim-p-f-x"),
+        (r"F''(x)", "sym-fprimeprime-x"),
+        (r"\varphi(x)", "sym-varphi-x"),
+        (r"\Phi(x)", "sym-phi-x"),
+        (r"\pi_\theta(a\mid s)", "sym-pi-theta-a-mid-s"),
+    ],
+)
 def test_name_of_a_symbol(tex, name):
     assert linking.name(tex) == name
 
 
 def build(folder, text, table=TABLE):
     page = f"# Page\n\n{text}\n\n```{{toctree}}\nbook/notation\n```\n"
-    return miniature.build(folder, {"index.md": page, "book/notation.md": table},
-                           ["_tools.publish.linking"], nitpicky=True, templates_path=[])
+    return miniature.build(
+        folder,
+        {"index.md": page, "book/notation.md": table},
+        ["_tools.publish.linking"],
+        nitpicky=True,
+        templates_path=[],
+    )
 
 
 def test_a_symbol_leads_to_its_row(tmp_path):
@@ -41,9 +52,10 @@ def test_a_symbol_leads_to_its_row(tmp_path):
     assert '<tr class="row-even" id="sym-p-theta-x">' in table and 'id="sym-mu"' in table
 
 
-@pytest.mark.parametrize("text, table, complaint", [
-    ("[$q$](#sym-q)", TABLE, "sym-q"), ("", TABLE + r"| $\mu$ | Again |" + "\n", "two rows are named sym-mu"),
-])
+@pytest.mark.parametrize(
+    "text, table, complaint",
+    [("[$q$](#sym-q)", TABLE, "sym-q"), ("", TABLE + r"| $\mu$ | Again |" + "\n", "two rows are named sym-mu")],
+)
 def test_a_symbol_without_a_row_and_a_row_without_a_name_of_its_own_are_noticed(tmp_path, text, table, complaint):
     assert complaint in build(tmp_path, text, table)[1]
 

@@ -21,28 +21,57 @@ PICTURE = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 
 # What is found of a fault, and in which views; its style; its body.
 FAULTS = {
-    "pale in the dark": (
-        "axe", "color-contrast: #a", DARK, f"[data-theme=dark] #a {PALE}", '<p id="a">pale</p>'),
+    "pale in the dark": ("axe", "color-contrast: #a", DARK, f"[data-theme=dark] #a {PALE}", '<p id="a">pale</p>'),
     "pale on a phone in the light": (
-        "axe", "color-contrast: #b", {"phone, light"}, f"{PHONES} {{[data-theme=light] #b {PALE}}}",
-        '<p id="b">pale</p>'),
+        "axe",
+        "color-contrast: #b",
+        {"phone, light"},
+        f"{PHONES} {{[data-theme=light] #b {PALE}}}",
+        '<p id="b">pale</p>',
+    ),
     "a button without a name on a phone": (
-        "axe", "button-name: #c", PHONE, f"#c {{display: none}} {PHONES} {{#c {{display: block}}}}",
-        '<button id="c"></button>'),
+        "axe",
+        "button-name: #c",
+        PHONE,
+        f"#c {{display: none}} {PHONES} {{#c {{display: block}}}}",
+        '<button id="c"></button>',
+    ),
     "a picture without words in the dark": (
-        "axe", "image-alt: #d", DARK, "[data-theme=light] #d {display: none}",
-        f'<img id="d" width="9" src="{PICTURE}">'),
+        "axe",
+        "image-alt: #d",
+        DARK,
+        "[data-theme=light] #d {display: none}",
+        f'<img id="d" width="9" src="{PICTURE}">',
+    ),
     "one of many tokens pale in the dark": (
-        "axe", '<span class="n"', DARK, f"[data-theme=dark] #e > :nth-child(30) {PALE}",
-        f'<pre id="e" style="white-space: normal">{TOKENS}</pre>'),
+        "axe",
+        '<span class="n"',
+        DARK,
+        f"[data-theme=dark] #e > :nth-child(30) {PALE}",
+        f'<pre id="e" style="white-space: normal">{TOKENS}</pre>',
+    ),
     "code that scrolls on a phone": (
-        "axe", "scrollable-region-focusable: #f", PHONE, "#f {width: 100%; overflow: auto}",
-        f'<pre id="f">{"x" * 90}</pre>'),
+        "axe",
+        "scrollable-region-focusable: #f",
+        PHONE,
+        "#f {width: 100%; overflow: auto}",
+        f'<pre id="f">{"x" * 90}</pre>',
+    ),
     "a box too wide for a phone": (
-        "sideways", "sticks out: div.g", PHONE, ".g {width: 600px}", '<div class="g">x</div>'),
+        "sideways",
+        "sticks out: div.g",
+        PHONE,
+        ".g {width: 600px}",
+        '<div class="g">x</div>',
+    ),
     "and the page with it": ("sideways", "the page is", PHONE, "", ""),
     "a formula pale in the dark": (
-        "mathematics", "hardly visible", DARK, f"[data-theme=dark] #h {PALE}", f'<p id="h">{FORMULA}</p>'),
+        "mathematics",
+        "hardly visible",
+        DARK,
+        f"[data-theme=dark] #h {PALE}",
+        f'<p id="h">{FORMULA}</p>',
+    ),
 }
 
 
@@ -57,10 +86,13 @@ def faulty(request, once, serve, tmp_path_factory):
         "const dark = matchMedia('(prefers-color-scheme: dark)');"
         "dark.onchange = () => { document.documentElement.dataset.theme = dark.matches ? 'dark' : 'light'; };"
         "dark.onchange();"
-        f"</script></head><body><main><article><h1>A</h1>{body}</article></main></body>", "utf8")
+        f"</script></head><body><main><article><h1>A</h1>{body}</article></main></body>",
+        "utf8",
+    )
 
     def record():
         return json.dumps(recording.record(request.getfixturevalue("browser"), serve(folder), "page.html"))
+
     return json.loads(once("faulty.json", record).read_text("utf8"))
 
 
@@ -90,12 +122,16 @@ def test_what_is_replaced_for_axe_returns(made):
     assert page.content() == whole
 
 
-@pytest.mark.parametrize("token, rule", [
-    ('<span class="n" style="color: #999">pale</span>', "color-contrast"),
-    ('<span class="n"><span class="n" style="opacity: 0.3">pale</span></span>', "color-contrast"),
-    ('<i style="opacity: 0.3"><span class="n">pale</span></i>', "color-contrast"),
-    ('<span class="n" role="nonsense">x</span>', "aria-roles"), ('<span class="n" role="img"></span>', "role-img-alt"),
-])
+@pytest.mark.parametrize(
+    "token, rule",
+    [
+        ('<span class="n" style="color: #999">pale</span>', "color-contrast"),
+        ('<span class="n"><span class="n" style="opacity: 0.3">pale</span></span>', "color-contrast"),
+        ('<i style="opacity: 0.3"><span class="n">pale</span></i>', "color-contrast"),
+        ('<span class="n" role="nonsense">x</span>', "aria-roles"),
+        ('<span class="n" role="img"></span>', "role-img-alt"),
+    ],
+)
 def test_among_many_tokens_the_bad_one_is_found(made, token, rule):
     page, _ = made(f'<pre style="white-space: normal">{TOKENS}{token}{TOKENS}</pre>')
     assert [found.partition(":")[0] for found in violations(page)] == [rule]

@@ -12,9 +12,13 @@ from _lib.style import DARK
 from _tools import notebooks
 from _tools.publish import themes
 
-FIGURES = [(cell.metadata.get("mystnb", {}), output.data["image/svg+xml"])
-           for path in notebooks.notebooks() for cell in notebooks.read(path).cells
-           for output in cell.get("outputs", []) if "image/svg+xml" in output.get("data", {})]
+FIGURES = [
+    (cell.metadata.get("mystnb", {}), output.data["image/svg+xml"])
+    for path in notebooks.notebooks()
+    for cell in notebooks.read(path).cells
+    for output in cell.get("outputs", [])
+    if "image/svg+xml" in output.get("data", {})
+]
 NAMES = [words.get("figure", {}).get("name", "nameless") for words, _ in FIGURES]
 LIGHT = {colour: colour for colour in DARK}
 SERIES = (style.SCORE, style.PATH, style.THIRD, style.FOURTH)
@@ -32,7 +36,7 @@ SIGHT = {
 
 
 def linear(colour):
-    value = np.array([int(colour[i: i + 2], 16) for i in (1, 3, 5)]) / 255
+    value = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
@@ -43,20 +47,41 @@ def contrast(one, other):
 
 
 def oklab(rgb):
-    lms = np.cbrt([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
-                   [0.0883024619, 0.2817188376, 0.6299787005]] @ rgb)
-    return np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
-                     [0.0259040371, 0.7827717662, -0.8086757660]]) @ lms
+    lms = np.cbrt(
+        [
+            [0.4122214708, 0.5363325363, 0.0514459929],
+            [0.2119034982, 0.6806995451, 0.1073969566],
+            [0.0883024619, 0.2817188376, 0.6299787005],
+        ]
+        @ rgb
+    )
+    return (
+        np.array(
+            [
+                [0.2104542553, 0.7936177850, -0.0040720468],
+                [1.9779984951, -2.4285922050, 0.4505937099],
+                [0.0259040371, 0.7827717662, -0.8086757660],
+            ]
+        )
+        @ lms
+    )
 
 
 def distance(one, other, sight):
     """The distance in Oklab (black and white are 1 apart) of two colours as someone with this sight sees them."""
-    return np.linalg.norm(np.subtract(*(oklab(np.clip(SIGHT[sight] @ linear(colour), 0, 1)) for colour in (one, other))))
+    return np.linalg.norm(
+        np.subtract(*(oklab(np.clip(SIGHT[sight] @ linear(colour), 0, 1)) for colour in (one, other)))
+    )
 
 
 def too_close(theme, series=SERIES, least=0.07):
-    return [(sight, a, b) for sight in SIGHT for i, a in enumerate(series) for b in series[:i]
-            if distance(theme[a], theme[b], sight) < least]
+    return [
+        (sight, a, b)
+        for sight in SIGHT
+        for i, a in enumerate(series)
+        for b in series[:i]
+        if distance(theme[a], theme[b], sight) < least
+    ]
 
 
 def too_faint(theme):
@@ -64,8 +89,9 @@ def too_faint(theme):
     sheet = theme[style.SHEET]
     marks = [(mark, sheet) for mark in (*SERIES, style.TRUTH)]
     words = [(style.INK, ground) for ground in (style.SHEET, style.PLAIN, style.COOL, style.WARM)]
-    return ([mark for mark, ground in marks if contrast(theme[mark], ground) < 3]
-            + [ground for ink, ground in words if contrast(theme[ink], theme[ground]) < 4.5])
+    return [mark for mark, ground in marks if contrast(theme[mark], ground) < 3] + [
+        ground for ink, ground in words if contrast(theme[ink], theme[ground]) < 4.5
+    ]
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -75,11 +101,15 @@ def test_the_palette_is_seen_by_everybody(theme):
 
 
 def test_a_bad_palette_is_rejected():
-    assert contrast("#ffffff", "#000000") == pytest.approx(21) and contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)
+    assert contrast("#ffffff", "#000000") == pytest.approx(21) and contrast("#767676", "#ffffff") == pytest.approx(
+        4.54, abs=0.01
+    )
     assert too_faint(LIGHT | {style.SHEET: DARK[style.SHEET]}) != [], "the light theme's ink on a dark sheet"
     assert style.THIRD in too_faint(LIGHT | {style.THIRD: "#7fd6b8"})
     red_and_green = too_close(LIGHT | {style.PATH: "#c04000", style.THIRD: "#5f7a00"})
-    assert {sight for sight, *_ in red_and_green} >= {"deuteranopia"} and "usual" not in {sight for sight, *_ in red_and_green}
+    assert {sight for sight, *_ in red_and_green} >= {"deuteranopia"} and "usual" not in {
+        sight for sight, *_ in red_and_green
+    }
 
 
 def test_the_sheet_is_the_page():
@@ -93,7 +123,9 @@ DRAWING = '<svg fill="#222222" width="100pt" height="50.4pt"><path style="fill: 
 
 
 def test_a_dark_variant_has_every_colour_replaced():
-    assert themes.dark(DRAWING) == DRAWING.replace("#222222", "#e2e2e2").replace("#FFFFFF", "#121212").replace("#0072b2", "#56b4e9")
+    assert themes.dark(DRAWING) == DRAWING.replace("#222222", "#e2e2e2").replace("#FFFFFF", "#121212").replace(
+        "#0072b2", "#56b4e9"
+    )
     assert themes.colours(DRAWING) == [] and themes.colours(themes.dark(DRAWING)) == ["#121212", "#56b4e9", "#e2e2e2"]
 
 
@@ -101,7 +133,10 @@ def test_a_page_shows_both(tmp_path):
     (tmp_path / "abc.svg").write_text(DRAWING, "utf8")
     page = '<figure><img alt="A &gt; b.svg" src="../_images/abc.svg" />\n<figcaption>It falls.</figcaption></figure><img src="../_images/a.png" />'
     light, dark = re.findall("<img [^>]*svg[^>]*>", themed := themes.paired(page, tmp_path))
-    assert light == '<img class="only-light" loading="lazy" width="160" height="81" alt="A &gt; b.svg" src="../_images/abc.svg" />'
+    assert (
+        light
+        == '<img class="only-light" loading="lazy" width="160" height="81" alt="A &gt; b.svg" src="../_images/abc.svg" />'
+    )
     assert dark == light.replace("only-light", "only-dark").replace("abc.svg", "abc-dark.svg")
     assert themed.replace(f'<span class="themed">{light}{dark}</span>', re.search("<img [^>]*>", page)[0]) == page
     assert (tmp_path / "abc-dark.svg").read_text("utf8") == themes.dark(DRAWING)
@@ -121,7 +156,10 @@ def flaws(svg):
     if len(gzip.compress(svg.encode())) > 30_000:
         found.append("more than 30 kB, compressed")
     shrunk = min(themes.PIXELS, SCREEN / float(re.search(r'width="([\d.]+)pt"', svg)[1]))
-    sizes = [100 * float(size) * shrunk for size in re.findall(r"translate\([^)]*\) (?:rotate\([^)]*\) )?scale\(([\d.]+) -", svg)]
+    sizes = [
+        100 * float(size) * shrunk
+        for size in re.findall(r"translate\([^)]*\) (?:rotate\([^)]*\) )?scale\(([\d.]+) -", svg)
+    ]
     if min(sizes, default=0) < 7.5:
         found.append(f"words of {min(sizes, default=0):.1f} pixels on a phone")
     return found
@@ -134,7 +172,9 @@ def lacking(words):
         "a name": words.get("figure", {}).get("name", "").startswith("fig-"),
         "a caption of whole sentences": caption.endswith("."),
         "a description of whole sentences": alt.endswith(".") and len(alt) > 80,
-        "a description that is no picture of a picture": not re.match("(An? |The )?(figure|plot|chart|graph|image|picture)\\b", alt, re.I),
+        "a description that is no picture of a picture": not re.match(
+            "(An? |The )?(figure|plot|chart|graph|image|picture)\\b", alt, re.I
+        ),
         "a description of its own": alt != caption,
         "words instead of TeX": not re.search(r"[$\\\\]", alt),
     }
@@ -152,21 +192,33 @@ def test_there_are_figures_and_each_has_its_own_name():
 
 
 def test_a_figure_without_words_is_rejected():
-    sound = {"image": {"alt": "The error falls like one over the root of n, and all seven measured points lie on the exact line."},
-             "figure": {"caption": "Errors.", "name": "fig-errors"}}
+    sound = {
+        "image": {
+            "alt": "The error falls like one over the root of n, and all seven measured points lie on the exact line."
+        },
+        "figure": {"caption": "Errors.", "name": "fig-errors"},
+    }
     assert lacking(sound) == []
     assert len(lacking({})) == 4
-    for alt, what in [("It falls.", "whole sentences"), ("Plot of " + sound["image"]["alt"], "picture of a picture"),
-                      (sound["image"]["alt"].replace("n,", "$n$,"), "TeX")]:
+    for alt, what in [
+        ("It falls.", "whole sentences"),
+        ("Plot of " + sound["image"]["alt"], "picture of a picture"),
+        (sound["image"]["alt"].replace("n,", "$n$,"), "TeX"),
+    ]:
         assert [each for each in lacking(sound | {"image": {"alt": alt}}) if what in each], alt
 
 
 def test_bad_drawings_are_rejected():
     sound = '<svg fill="#222222" width="390pt"><g transform="translate(1 2) scale(0.09 -0.09)"/></svg>'
     assert flaws(sound) == []
-    for bad, flaw in [(sound.replace("#222222", "#123456"), "colour #123456"), (sound + "<image/>", "made of pixels"),
-                      (sound + np.random.default_rng(0).bytes(40_000).hex(), "30 kB"), (sound.replace("390pt", "650pt"), "words of 5.4 pixels"),
-                      (sound.replace("0.09", "0.07"), "words of 7.0 pixels"), ('<svg width="9pt"/>', "words of 0.0 pixels")]:
+    for bad, flaw in [
+        (sound.replace("#222222", "#123456"), "colour #123456"),
+        (sound + "<image/>", "made of pixels"),
+        (sound + np.random.default_rng(0).bytes(40_000).hex(), "30 kB"),
+        (sound.replace("390pt", "650pt"), "words of 5.4 pixels"),
+        (sound.replace("0.09", "0.07"), "words of 7.0 pixels"),
+        ('<svg width="9pt"/>', "words of 0.0 pixels"),
+    ]:
         assert any(flaw in each for each in flaws(bad)), flaw
 
 
@@ -184,7 +236,9 @@ def test_a_drawing_is_the_same_in_every_run_and_speaks_svg_alone():
     assert picture == drawn([1.0, 3.0, 2.0], title="a title") != drawn([1.0, 3.0, 2.5], title="a title")
     assert picture._repr_svg_() == picture.svg and picture.svg.startswith("<svg ") and picture.svg.endswith("</svg>")
     assert repr(picture) == "Picture with 1 panel (run the cell to see it)"
-    assert not re.search(r"Matplotlib|metadata|<!--|#000000|\d\.\d{3}(?!.*scale)", re.sub(r"scale\([^)]*\)", "", picture.svg))
+    assert not re.search(
+        r"Matplotlib|metadata|<!--|#000000|\d\.\d{3}(?!.*scale)", re.sub(r"scale\([^)]*\)", "", picture.svg)
+    )
     assert themes.colours(picture.svg) == []
 
 
@@ -194,7 +248,12 @@ def test_rounding_moves_nothing():
     axis.plot([0, 1], [0, 1])
     full = io.StringIO()
     figure.savefig(full, format="svg")
-    points = [np.array(re.findall(r"-?[\d.]+", path), float) for path in re.findall(r'<path d="([^"]*)"', full.getvalue())]
-    kept = [np.array(re.findall(r"-?[\d.]+", path), float) for path in re.findall(r'<path d="([^"]*)"', style._compact(full.getvalue()))]
+    points = [
+        np.array(re.findall(r"-?[\d.]+", path), float) for path in re.findall(r'<path d="([^"]*)"', full.getvalue())
+    ]
+    kept = [
+        np.array(re.findall(r"-?[\d.]+", path), float)
+        for path in re.findall(r'<path d="([^"]*)"', style._compact(full.getvalue()))
+    ]
     assert len(points) == len(kept) > 5
     assert all(np.allclose(a, b, atol=0.051, rtol=0) for a, b in zip(points, kept, strict=True))

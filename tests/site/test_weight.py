@@ -24,6 +24,7 @@ def order():
 
 # Weight ---------------------------------------------------------------------------------------------------------
 
+
 def test_the_reading_order_is_found(order):
     assert len(order) > 15 and set(order) <= set(PAGES) and order[audit.PREFACE] is None
     assert list(order.values())[1:] == list(order)[:-1]
@@ -32,9 +33,11 @@ def test_the_reading_order_is_found(order):
 @pytest.fixture
 def weights(recorded, order):
     """A function from a page to the kB of a first visit, and of what the page before (or the preface) did not bring already."""
+
     def weights(path):
         first, known = recorded(path)["moved"], recorded(order.get(path) or audit.PREFACE)["moved"]
         return sum(first.values()) / 1000, sum(moved for address, moved in first.items() if address not in known) / 1000
+
     return weights
 
 
@@ -54,6 +57,7 @@ def test_a_reader_who_comes_from_the_page_before_moves_the_rest(browser, weights
 @pytest.fixture
 def folder(tmp_path):
     """A function that writes files to a folder: text, or grey noise of so many bytes, which cannot be compressed."""
+
     def write(**files):
         for name, content in files.items():
             file = tmp_path / name.replace("__", ".")
@@ -62,6 +66,7 @@ def folder(tmp_path):
             else:
                 Image.frombytes("L", (content // 100, 100), np.random.default_rng(0).bytes(content)).save(file)
         return tmp_path
+
     return write
 
 
@@ -71,36 +76,57 @@ def page(body, following=""):
 
 def test_bytes_are_counted_once(browser, folder):
     """What is compressed counts compressed, what the cache has not at all, what is folded or far below counts."""
-    site = folder(a__html=page('<img src="a.png">'), b__html=page("text " * 20_000 + '<img src="a.png"><details><img src="b.png"></details>'
-                               '<p style="margin-top: 20000px"><img src="c.png" loading="lazy">'),
-                  a__png=300_000, b__png=50_000, c__png=20_000)
+    site = folder(
+        a__html=page('<img src="a.png">'),
+        b__html=page(
+            "text " * 20_000 + '<img src="a.png"><details><img src="b.png"></details>'
+            '<p style="margin-top: 20000px"><img src="c.png" loading="lazy">'
+        ),
+        a__png=300_000,
+        b__png=50_000,
+        c__png=20_000,
+    )
     with audit.serving(site) as base:
         (first, asked), (following, more) = audit.weigh(browser, base, "b.html", "a.html")
     assert asked == 4 and 370 < first < 373
     assert more == 3 and 70 < following < 73
 
 
-@pytest.mark.parametrize("path, first, following, complaints", [
-    ("book/a.html", 999, 149, 0), ("book/a.html", 1001, 10, 1), ("book/a.html", 10, 151, 1), ("book/a.html", 1001, 151, 2),
-    (audit.LAB, 1999, 149, 0), (audit.LAB, 2001, 10, 1),
-])
+@pytest.mark.parametrize(
+    "path, first, following, complaints",
+    [
+        ("book/a.html", 999, 149, 0),
+        ("book/a.html", 1001, 10, 1),
+        ("book/a.html", 10, 151, 1),
+        ("book/a.html", 1001, 151, 2),
+        (audit.LAB, 1999, 149, 0),
+        (audit.LAB, 2001, 10, 1),
+    ],
+)
 def test_a_heavy_page_is_rejected(path, first, following, complaints):
     assert len(audit.overweight(path, first, following)) == complaints
 
 
 def test_low_scores_are_rejected():
-    assert audit.short_of("a.html", "desktop", [95, 95, 95, 95]) == audit.short_of("a.html", "mobile", [75, 95, 95, 95]) == []
+    assert (
+        audit.short_of("a.html", "desktop", [95, 95, 95, 95])
+        == audit.short_of("a.html", "mobile", [75, 95, 95, 95])
+        == []
+    )
     assert audit.short_of("a.html", "desktop", [94, 100, 94, 100]) == [
         "a.html: Lighthouse gives performance 94 (desktop), less than 95",
-        "a.html: Lighthouse gives best-practices 94 (desktop), less than 95"]
+        "a.html: Lighthouse gives best-practices 94 (desktop), less than 95",
+    ]
     assert len(audit.short_of("a.html", "mobile", [74, 0, 0, 0])) == 4
 
 
 # What stays where it is -----------------------------------------------------------------------------------------
 
+
 def misplaced(page, target):
     """By how many pixels a link within the book misses its target at the top of the window, where the page is long enough."""
-    return page.evaluate("""async id => {
+    return page.evaluate(
+        """async id => {
         location.hash = id;
         for (let before = -1, still = 0; still < 5; before = scrollY) {  // what comes into sight moves the rest
             await new Promise(done => requestAnimationFrame(() => setTimeout(done, 15)));
@@ -110,7 +136,9 @@ def misplaced(page, target):
         const margin = parseFloat(getComputedStyle(target).scrollMarginTop) + (parseFloat(getComputedStyle(root).scrollPaddingTop) || 0);
         const end = scrollY + innerHeight >= root.scrollHeight - 2;
         return end ? 0 : Math.abs(target.getBoundingClientRect().top - margin);
-    }""", target)
+    }""",
+        target,
+    )
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -125,7 +153,9 @@ def test_a_picture_without_a_place_is_rejected(made):
 @pytest.mark.parametrize("width", ["desktop", "phone"])
 def test_links_land_on_equations_far_below(visit, served, width):
     page, _ = visit(served, audit.longest().removeprefix("/"), width)
-    targets = page.eval_on_selector_all("article div.math[id]", "all => all.filter(each => each.offsetParent).map(each => each.id)")
+    targets = page.eval_on_selector_all(
+        "article div.math[id]", "all => all.filter(each => each.offsetParent).map(each => each.id)"
+    )
     assert len(targets) > 5
     half_a_line = 12
     assert {target: off for target in targets[::-4] if (off := misplaced(page, target)) > half_a_line} == {}
@@ -140,6 +170,7 @@ def test_the_page_has_its_height_before_it_is_laid_out(visit, served):
 
 # How pages are made lighter -------------------------------------------------------------------------------------
 
+
 def test_scripts_wait_except_those_of_the_search():
     book, search = (SITE / "book" / "index.html").read_text("utf8"), (SITE / "search.html").read_text("utf8")
     waiting = [script for script in re.findall(r"<script[^>]* src=[^>]*>", book) if "defer" not in script]
@@ -151,7 +182,10 @@ def test_fonts_keep_what_is_shown(tmp_path):
     static = tmp_path / "_static"
     static.mkdir()
     (static / "a.html").write_text('<i class="fa-sun"></i> x &int;', "utf8")
-    (static / "a.css").write_text('.fa-sun:before{content:"\\f185"}.fa-moon:before{content:"\\f186"}q:before{content:"\\f107"}:root{--icon: "\\F06A"; --other: "\uf0f3"}', "utf8")
+    (static / "a.css").write_text(
+        '.fa-sun:before{content:"\\f185"}.fa-moon:before{content:"\\f186"}q:before{content:"\\f107"}:root{--icon: "\\F06A"; --other: "\uf0f3"}',
+        "utf8",
+    )
     shown = lighten.characters(tmp_path)
     assert {ord("x"), ord("∫"), 0xF185, 0xF107, 0xF06A, 0xF0F3} <= shown and not shown & {0xF186, ord("∑")}
     font = tmp_path / "a.woff2"
@@ -164,7 +198,10 @@ def test_fonts_keep_what_is_shown(tmp_path):
 def test_every_icon_and_sign_of_the_book_has_its_glyph():
     fonts = {font.name: set(TTFont(font).getBestCmap()) for font in (SITE / "_static").rglob("*.woff2")}
     assert {0xF002, 0xF0C9, 0xF185, 0xF186, 0xF0F3} <= fonts["fa-solid-900.woff2"]  # search, menu, sun, moon, bell
-    assert set(map(ord, "0123456789=+∑∫∂")) - set().union(*(codes for name, codes in fonts.items() if "KaTeX" in name)) == set()
+    assert (
+        set(map(ord, "0123456789=+∑∫∂")) - set().union(*(codes for name, codes in fonts.items() if "KaTeX" in name))
+        == set()
+    )
 
 
 def test_styles_keep_what_can_apply(tmp_path):
@@ -172,7 +209,9 @@ def test_styles_keep_what_can_apply(tmp_path):
     static.mkdir()
     (tmp_path / "a.html").write_text('<html data-theme="auto"><p class="used">', "utf8")
     (static / "a.js").write_text('document.body.classList.add("later"); document.body.dataset.theme = "dark"', "utf8")
-    (static / "a.css").write_text(".used{color:red}.later{color:green}.never{color:blue}html[data-theme=dark] p{color:tan}", "utf8")
+    (static / "a.css").write_text(
+        ".used{color:red}.later{color:green}.never{color:blue}html[data-theme=dark] p{color:tan}", "utf8"
+    )
     (static / "custom.css").write_text(".never{color:blue}", "utf8")
     lighten.purge(tmp_path)
     kept = (static / "a.css").read_text("utf8")
@@ -189,8 +228,15 @@ def computed(page):
     })""")
 
 
-@pytest.mark.parametrize("path, width, scheme", [("book/index.html", "desktop", "dark"), ("book/choosing.html", "phone", "light"),
-                                                 ("search.html", "desktop", "light"), ("book/frameworks.html", "phone", "dark")])
+@pytest.mark.parametrize(
+    "path, width, scheme",
+    [
+        ("book/index.html", "desktop", "dark"),
+        ("book/choosing.html", "phone", "light"),
+        ("search.html", "desktop", "light"),
+        ("book/frameworks.html", "phone", "dark"),
+    ],
+)
 def test_no_style_in_use_has_gone(visit, served, path, width, scheme):
     """The same page with the styles as their packages have them."""
     page, _ = visit(served, path, width, scheme)
@@ -199,10 +245,16 @@ def test_no_style_in_use_has_gone(visit, served, path, width, scheme):
 
     def original(route):
         name = Path(urlsplit(route.request.url).path).name
-        found = [*whole.glob(f"pydata_sphinx_theme/theme/*/static/styles/{name}"), *whole.glob(f"sphinx_book_theme/theme/*/static/styles/{name}"),
-                 *whole.glob(f"myst_nb/static/{name}"), *whole.glob(f"sphinx_design/static/{name}"), *whole.glob(f"sphinx_design/compiled/{name}")]
+        found = [
+            *whole.glob(f"pydata_sphinx_theme/theme/*/static/styles/{name}"),
+            *whole.glob(f"sphinx_book_theme/theme/*/static/styles/{name}"),
+            *whole.glob(f"myst_nb/static/{name}"),
+            *whole.glob(f"sphinx_design/static/{name}"),
+            *whole.glob(f"sphinx_design/compiled/{name}"),
+        ]
         replaced.extend(found[:1])
         route.fulfill(path=found[0]) if found else route.fallback()
+
     replaced = []
     page.context.route("**/*.css*", original)
     page.reload()
@@ -219,9 +271,13 @@ def test_a_failing_purge_stops_the_build(tmp_path):
 
 
 def test_heights_of_formulas():
-    two = ('<span class="katex-display"><span class="katex"><span class="base"><span class="strut" style="height:2em;'
-           'vertical-align:-0.5em;"></span></span><span class="base"><span class="strut" style="height:1.2em;"></span></span></span></span>')
+    two = (
+        '<span class="katex-display"><span class="katex"><span class="base"><span class="strut" style="height:2em;'
+        'vertical-align:-0.5em;"></span></span><span class="base"><span class="strut" style="height:1.2em;"></span></span></span></span>'
+    )
     assert lighten.height(two) == pytest.approx(1.21 * 2)
     assert lighten.height("") == pytest.approx(1.21 * 1.2)
-    assert 'contain-intrinsic-height:auto 2.42em' in lighten.prepared(two) and "katex breakable" in lighten.prepared(two)
+    assert "contain-intrinsic-height:auto 2.42em" in lighten.prepared(two) and "katex breakable" in lighten.prepared(
+        two
+    )
     assert "breakable" not in lighten.prepared(two.replace('class="base"', "", 1))

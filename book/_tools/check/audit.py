@@ -38,6 +38,7 @@ CATEGORIES = ["performance", "accessibility", "best-practices", "seo"]
 
 # Weight ---------------------------------------------------------------------------------------------------------
 
+
 class Scales:
     """Counts what a page of a browser moves over the network: bytes with headers, and answers; not from its cache."""
 
@@ -100,8 +101,11 @@ def weigh(browser, base, path, before):
 def overweight(path, first, following):
     """What of a page's weights is over its budget."""
     most = FIRST_OF_THE_LAB if path == LAB else FIRST
-    return [f"{path}: {what} moves {kB:.0f} kB, more than {limit}"
-            for what, kB, limit in [("a first visit", first, most), ("the next page", following, NEXT)] if kB >= limit]
+    return [
+        f"{path}: {what} moves {kB:.0f} kB, more than {limit}"
+        for what, kB, limit in [("a first visit", first, most), ("the next page", following, NEXT)]
+        if kB >= limit
+    ]
 
 
 # Time -----------------------------------------------------------------------------------------------------------
@@ -130,14 +134,28 @@ def times(browser, address):
 
 # Lighthouse -----------------------------------------------------------------------------------------------------
 
+
 def lighthouse(address, form):
     """Lighthouse's scores of a page, from 0 to 100, in the order of `CATEGORIES`."""
-    flags = ("--headless=new --disable-gpu --no-first-run --disable-background-networking"
-             + " --no-sandbox" * (os.geteuid() == 0))
-    command = [NODE, LIGHTHOUSE, address, "--quiet", "--output=json", f"--chrome-flags={flags}",
-               f"--only-categories={','.join(CATEGORIES)}", "--no-enable-error-reporting"]
-    done = subprocess.run(command + ["--preset=desktop"] * (form == "desktop"), capture_output=True, text=True,
-                          env={**os.environ, "CHROME_PATH": installed()})
+    flags = "--headless=new --disable-gpu --no-first-run --disable-background-networking" + " --no-sandbox" * (
+        os.geteuid() == 0
+    )
+    command = [
+        NODE,
+        LIGHTHOUSE,
+        address,
+        "--quiet",
+        "--output=json",
+        f"--chrome-flags={flags}",
+        f"--only-categories={','.join(CATEGORIES)}",
+        "--no-enable-error-reporting",
+    ]
+    done = subprocess.run(
+        command + ["--preset=desktop"] * (form == "desktop"),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CHROME_PATH": installed()},
+    )
     if done.returncode:
         sys.exit(f"Lighthouse failed on {address}:\n{done.stderr[-2000:]}")
     found = json.loads(done.stdout)["categories"]
@@ -145,6 +163,7 @@ def lighthouse(address, form):
 
 
 # The table ------------------------------------------------------------------------------------------------------
+
 
 def longest():
     """The chapter with the largest HTML."""
@@ -154,8 +173,11 @@ def longest():
 def short_of(path, form, scores):
     """What of a page's scores by Lighthouse is below its target."""
     targets = [PERFORMANCE[form], OTHERS, OTHERS, OTHERS]
-    return [f"{path}: Lighthouse gives {category} {score:.0f} ({form}), less than {target}"
-            for category, score, target in zip(CATEGORIES, scores, targets) if score < target]
+    return [
+        f"{path}: Lighthouse gives {category} {score:.0f} ({form}), less than {target}"
+        for category, score, target in zip(CATEGORIES, scores, targets)
+        if score < target
+    ]
 
 
 def spread(values):
@@ -167,15 +189,23 @@ def spread(values):
 def table(rows):
     widths = [max(map(len, column)) for column in zip(*rows)]
     for row in rows:
-        print("  " + "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width)
-                               for i, (cell, width) in enumerate(zip(row, widths))).rstrip(), flush=True)
+        print(
+            "  "
+            + "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths))
+            ).rstrip(),
+            flush=True,
+        )
 
 
 def weights(browser, base):
     """(kB, requests) of a first visit and of the next page, in reading order; pages outside it follow the preface."""
     order = pages_before()
-    outside = sorted({page.relative_to(SITE).as_posix() for page in SITE.rglob("*.html") if "_static" not in page.parts}
-                     - order.keys() - {"index.html"})  # which only leads on
+    outside = sorted(
+        {page.relative_to(SITE).as_posix() for page in SITE.rglob("*.html") if "_static" not in page.parts}
+        - order.keys()
+        - {"index.html"}
+    )  # which only leads on
     order |= dict.fromkeys(outside, PREFACE)
     order[PREFACE] = next(path for path, before in order.items() if before == PREFACE)  # a reader who returns
     return {path: weigh(browser, base, path, before) for path, before in order.items()}
@@ -196,13 +226,23 @@ def main():
             weighed = weights(browser, base)
             for path, ((first, _), (following, _)) in weighed.items():
                 missed += overweight(path, first, following)
-            table([["page", "first visit", "requests", "next page", "requests"],
-                   *([path, f"{first:.0f}", str(asked), f"{following:.0f}", str(more)]
-                     for path, ((first, asked), (following, more)) in weighed.items())])
+            table(
+                [
+                    ["page", "first visit", "requests", "next page", "requests"],
+                    *(
+                        [path, f"{first:.0f}", str(asked), f"{following:.0f}", str(more)]
+                        for path, ((first, asked), (following, more)) in weighed.items()
+                    ),
+                ]
+            )
             print(f"\nTimes in ms on this machine, nothing slowed down: median of {options.runs} (and range)")
             timed = {path: zip(*[times(browser, urljoin(base, path)) for _ in range(options.runs)]) for path in pages}
-            table([["page", "first paint", "last equation"],
-                   *([path, *map(spread, columns)] for path, columns in timed.items())])
+            table(
+                [
+                    ["page", "first paint", "last equation"],
+                    *([path, *map(spread, columns)] for path, columns in timed.items()),
+                ]
+            )
             browser.close()
         print(f"\nLighthouse, its own throttling: median of {options.runs} (and range)")
         rows = [["page", *CATEGORIES]]

@@ -31,10 +31,19 @@ from _tools.publish.assets import KATEX
 from _tools.publish.typesetting import MACROS
 
 PDF = BUILD / "pdf" / "gradients-of-expectations.pdf"
-FONTS = ["stix-two-text/400", "stix-two-text/400-italic", "stix-two-text/700", "stix-two-text/700-italic",
-         "dejavu-mono/400", "dejavu-mono/400-italic", "dejavu-mono/700", "dejavu-serif/400", "dejavu-serif/700"]
-COLUMN = 616        # CSS pixels: the width of A4 without the margins of pdf.css
-SMALLEST = 0.6      # nothing is set smaller than this, relative to the size that the style gives it
+FONTS = [
+    "stix-two-text/400",
+    "stix-two-text/400-italic",
+    "stix-two-text/700",
+    "stix-two-text/700-italic",
+    "dejavu-mono/400",
+    "dejavu-mono/400-italic",
+    "dejavu-mono/700",
+    "dejavu-serif/400",
+    "dejavu-serif/700",
+]
+COLUMN = 616  # CSS pixels: the width of A4 without the margins of pdf.css
+SMALLEST = 0.6  # nothing is set smaller than this, relative to the size that the style gives it
 PATIENCE = 600_000  # milliseconds, for a busy machine
 LICENCE = "Text and figures: CC BY 4.0. Code: MIT."  # as in LICENSE-TEXT and LICENSE
 
@@ -46,16 +55,21 @@ class Broken(Exception):
 # Joining --------------------------------------------------------------------------------------------------------
 
 # The MathML twin of each formula: Chromium leaves it out of a tagged PDF.
-TWIN = re.compile(r'<span class="katex(?: breakable)?"><span class="katex-mathml">(?:(?!</math>).)*'
-                  r'<annotation encoding="application/x-tex">(.*?)</annotation></semantics></math></span>'
-                  r'<span class="katex-html" aria-hidden="true">', re.S)
+TWIN = re.compile(
+    r'<span class="katex(?: breakable)?"><span class="katex-mathml">(?:(?!</math>).)*'
+    r'<annotation encoding="application/x-tex">(.*?)</annotation></semantics></math></span>'
+    r'<span class="katex-html" aria-hidden="true">',
+    re.S,
+)
 
 
 def spoken(html):
     """Give each formula its TeX as alternative text, in place of the MathML twin."""
+
     def labelled(twin):
         tex = " ".join(twin[1].split()).replace('"', "&quot;")
         return f'<span class="katex" role="img" aria-label="{tex}"><span class="katex-html" aria-hidden="true">'
+
     return TWIN.sub(labelled, html)
 
 
@@ -79,8 +93,9 @@ def articles(site, pages):
 
 def open_all(article):
     """Leave out what only a screen can use, and open what is folded."""
-    for node in article.select(".headerlink, .toctree-wrapper, .only-dark, .noprint, .margin-toggle, "
-                               "script, link, button, source"):
+    for node in article.select(
+        ".headerlink, .toctree-wrapper, .only-dark, .noprint, .margin-toggle, script, link, button, source"
+    ):
         node.decompose()
     for node in article.select("pre span.n, pre span.p, pre span.w"):  # without a colour; else an element of the PDF
         node.unwrap()
@@ -176,14 +191,20 @@ def join(pages, site, sentence=lambda lab: ""):
 
 # The document ---------------------------------------------------------------------------------------------------
 
+
 def about(root=ROOT):
     """What the title page says; date and commit only where git knows them."""
     config, citation = (yaml.safe_load((root / file).read_text("utf8")) for file in ("_config.yml", "CITATION.cff"))
     title, _, subtitle = citation["title"].partition(": ")
-    return {"title": title, "subtitle": subtitle[:1].upper() + subtitle[1:], "author": config["author"],
-            "version": citation["version"], "date": git("log", "-1", "--format=%cs", root=root),
-            "commit": git("describe", "--always", "--dirty", root=root),
-            "stamp": git("log", "-1", "--format=%cd", "--date=format-local:D:%Y%m%d%H%M%SZ", root=root)}
+    return {
+        "title": title,
+        "subtitle": subtitle[:1].upper() + subtitle[1:],
+        "author": config["author"],
+        "version": citation["version"],
+        "date": git("log", "-1", "--format=%cs", root=root),
+        "commit": git("describe", "--always", "--dirty", root=root),
+        "stamp": git("log", "-1", "--format=%cd", "--date=format-local:D:%Y%m%d%H%M%SZ", root=root),
+    }
 
 
 def inside(heading):
@@ -192,8 +213,10 @@ def inside(heading):
 
 
 def entry(target, text, level):
-    return (f'<li class="{level}"><a href="#{target}"><span class="entry">{text}</span><span class="leader"></span>'
-            '<span class="folio"></span></a></li>')
+    return (
+        f'<li class="{level}"><a href="#{target}"><span class="entry">{text}</span><span class="leader"></span>'
+        '<span class="folio"></span></a></li>'
+    )
 
 
 def contents(book, pages):
@@ -210,12 +233,14 @@ def contents(book, pages):
 
 def title_page(facts):
     dated = [f"Version {facts['version']}", facts["commit"] and f"commit {facts['commit']}", facts["date"]]
-    return (f'<header class="title-page"><h1>{escape(facts["title"])}</h1>'
-            f'<p class="subtitle">{escape(facts["subtitle"])}</p><p class="author">{escape(facts["author"])}</p>'
-            f'<p class="dated">{" · ".join(map(escape, filter(None, dated)))}</p>'
-            '<p>This is the printed form of a web book whose pages are notebooks. Folded code and the solutions of the '
-            'exercises are open here; a note stands where the web book has a page that moves.</p>'
-            f'<p>{LICENCE}</p></header>')
+    return (
+        f'<header class="title-page"><h1>{escape(facts["title"])}</h1>'
+        f'<p class="subtitle">{escape(facts["subtitle"])}</p><p class="author">{escape(facts["author"])}</p>'
+        f'<p class="dated">{" · ".join(map(escape, filter(None, dated)))}</p>'
+        "<p>This is the printed form of a web book whose pages are notebooks. Folded code and the solutions of the "
+        "exercises are open here; a note stands where the web book has a page that moves.</p>"
+        f"<p>{LICENCE}</p></header>"
+    )
 
 
 def quoted(text):
@@ -237,8 +262,11 @@ def document(book, pages, facts, site):
         first.string = "Preface"
     table, bodies = contents(book, pages), []
     titles = {page: " ".join(article.h1.get_text().split()) for page, article in pages.items()}
-    headers = [f"@page {prefix(page)} {{ @top-right {{ content: {quoted(title)} }} }} "
-               f"#{prefix(page)} {{ page: {prefix(page)} }}" for page, title in titles.items()]
+    headers = [
+        f"@page {prefix(page)} {{ @top-right {{ content: {quoted(title)} }} }} "
+        f"#{prefix(page)} {{ page: {prefix(page)} }}"
+        for page, title in titles.items()
+    ]
     for caption, names in book:
         if caption:
             for page in names:
@@ -247,22 +275,41 @@ def document(book, pages, facts, site):
             pages[names[0]].insert(0, part)
         bodies += [str(pages[page]) for page in names]
     fonts = ROOT / "node_modules" / "@fontsource"
-    sheets = [*styles(site, next(iter(pages))), *((fonts / f"{font}.css").as_uri() for font in FONTS),
-              Path(__file__).with_suffix(".css").as_uri()]
-    return "\n".join([
-        '<!doctype html>', '<html lang="en" data-theme="light" data-mode="light">', '<head><meta charset="utf-8">',
-        f"<title>{escape(facts['title'])}</title>", *(f'<link rel="stylesheet" href="{sheet}">' for sheet in sheets),
-        "<style>", f"@page {{ @top-left {{ content: {quoted(facts['title'])} }} }}", *headers, "</style></head>",
-        "<body>", title_page(facts), table, '<main class="bd-content">', *bodies, "</main></body></html>"])
+    sheets = [
+        *styles(site, next(iter(pages))),
+        *((fonts / f"{font}.css").as_uri() for font in FONTS),
+        Path(__file__).with_suffix(".css").as_uri(),
+    ]
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en" data-theme="light" data-mode="light">',
+            '<head><meta charset="utf-8">',
+            f"<title>{escape(facts['title'])}</title>",
+            *(f'<link rel="stylesheet" href="{sheet}">' for sheet in sheets),
+            "<style>",
+            f"@page {{ @top-left {{ content: {quoted(facts['title'])} }} }}",
+            *headers,
+            "</style></head>",
+            "<body>",
+            title_page(facts),
+            table,
+            '<main class="bd-content">',
+            *bodies,
+            "</main></body></html>",
+        ]
+    )
 
 
 # Printing -------------------------------------------------------------------------------------------------------
 
+
 def chromium():
     found = installed()
     if not found:
-        sys.exit("The PDF is printed by Chromium or Chrome, and none is installed; "
-                 "on Debian or Ubuntu: apt install chromium")
+        sys.exit(
+            "The PDF is printed by Chromium or Chrome, and none is installed; on Debian or Ubuntu: apt install chromium"
+        )
     return found
 
 
@@ -279,7 +326,8 @@ def printing(html, pdf, smallest=SMALLEST):
     wrong, options = [], {"path": pdf, "prefer_css_page_size": True, "print_background": True}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium(), args=["--disable-gpu", "--no-first-run", "--disable-background-networking"])
+            executable_path=chromium(), args=["--disable-gpu", "--no-first-run", "--disable-background-networking"]
+        )
         page = browser.new_page(viewport={"width": COLUMN, "height": 900}, color_scheme="light", offline=True)
         page.set_default_timeout(PATIENCE)
         page.on("requestfailed", lambda request: wrong.append(f"{request.failure}: {request.url}"))
@@ -320,8 +368,10 @@ def sentence(lab):
     from _lib.lab import INTEGRANDS, LAWS  # here, as joining needs no gradlib
 
     integrand, law = INTEGRANDS[lab["data-integrand"]][0], LAWS[lab["data-law"]][0]
-    return ("In the web book this place moves: you drag sliders, and see draws, the gradient of each draw, running "
-            f"means with error bands, and the exact variances. It begins with F(x) = {integrand} and x ~ {law}.")
+    return (
+        "In the web book this place moves: you drag sliders, and see draws, the gradient of each draw, running "
+        f"means with error bands, and the exact variances. It begins with F(x) = {integrand} and x ~ {law}."
+    )
 
 
 def main():
@@ -341,8 +391,10 @@ def main():
         sys.exit(f"\nThe PDF has not been made.\n\n{error}")
     with pikepdf.open(PDF) as opened:
         pages = len(opened.pages)
-    print(f"\nThe PDF is ready: {pages} pages, {PDF.stat().st_size / 1e6:.1f} MB; {len(scales)} wide formulas and "
-          f"tables are set smaller, the smallest at {min(scales, default=1):.0%}. Open\n  {PDF}")
+    print(
+        f"\nThe PDF is ready: {pages} pages, {PDF.stat().st_size / 1e6:.1f} MB; {len(scales)} wide formulas and "
+        f"tables are set smaller, the smallest at {min(scales, default=1):.0%}. Open\n  {PDF}"
+    )
 
 
 if __name__ == "__main__":

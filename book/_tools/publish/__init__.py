@@ -9,26 +9,27 @@ from sphinx.util import logging
 from _tools.notebooks import ROOT
 
 EXTENSIONS = [
-    "addresses",    # of the repository and of the site
-    "assets",       # what the pages take from npm, and the formulas of the lab
-    "generated",    # the page of what has been checked, and the archive of all notebooks
+    "addresses",  # of the repository and of the site
+    "assets",  # what the pages take from npm, and the formulas of the lab
+    "generated",  # the page of what has been checked, and the archive of all notebooks
     "typesetting",  # KaTeX
-    "themes",       # figures in light and dark
-    "mending",      # what accessibility checkers refuse
-    "lighten",      # what pages need not carry
-    "bundle",       # a button for the archive
-    "citation",     # how to cite the book
-    "history",      # when a page was last changed
-    "indexing",     # the index, and what the search knows
-    "linking",      # links to symbols, and to theorems
-    "publishing",   # descriptions, and a page for errors; with a public address also previews and a site map
+    "themes",  # figures in light and dark
+    "mending",  # what accessibility checkers refuse
+    "lighten",  # what pages need not carry
+    "bundle",  # a button for the archive
+    "citation",  # how to cite the book
+    "history",  # when a page was last changed
+    "indexing",  # the index, and what the search knows
+    "linking",  # links to symbols, and to theorems
+    "publishing",  # descriptions, and a page for errors; with a public address also previews and a site map
 ]
 
 
 def say_what_is_shown(app, exception):
     if not exception and Path(app.srcdir) == ROOT:
         logging.getLogger(__name__).info(
-            "The pages show the stored outputs; `make book` executes every notebook and checks what it says.")
+            "The pages show the stored outputs; `make book` executes every notebook and checks what it says."
+        )
 
 
 def setup(app):

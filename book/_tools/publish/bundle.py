@@ -12,8 +12,8 @@ from _tools.notebooks import BOOK, ROOT
 
 NAME = "gradients-of-expectations"
 EXTRAS = ["plot", "cluster", "control"]  # of pyproject.toml: what the notebooks import
-READERS = ["jupyterlab", "ipykernel"]    # and what shows and runs them
-EPOCH = (1980, 1, 1, 0, 0, 0)            # the first day that the format knows
+READERS = ["jupyterlab", "ipykernel"]  # and what shows and runs them
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first day that the format knows
 
 README = """\
 # Gradients of Expectations: the notebooks
@@ -77,15 +77,22 @@ def contents(notebooks, root=ROOT):
     with open(root / "pyproject.toml", "rb") as file:
         project = tomllib.load(file)["project"]
     lock, packages = requirements((root / "requirements.txt").read_text("utf8"), needed(project))
-    readme = README.format(python=project["requires-python"].strip(">="), first=notebooks[0].name, packages=packages,
-                           order=", ".join(path.stem for path in notebooks))
+    readme = README.format(
+        python=project["requires-python"].strip(">="),
+        first=notebooks[0].name,
+        packages=packages,
+        order=", ".join(path.stem for path in notebooks),
+    )
     files = {"README.md": readme.encode(), "requirements.txt": lock.encode()}
     files |= {name: (root / name).read_bytes() for name in ("LICENSE", "LICENSE-TEXT", "CITATION.cff")}
     files |= {path.name: path.read_bytes() for path in notebooks}
     book = root / BOOK.name
     for folder, beside in [("gradlib", root), ("_lib", book), ("data", book)]:
-        files |= {path.relative_to(beside).as_posix(): path.read_bytes() for path in (beside / folder).rglob("*")
-                  if path.is_file() and path.suffix != ".pyc"}
+        files |= {
+            path.relative_to(beside).as_posix(): path.read_bytes()
+            for path in (beside / folder).rglob("*")
+            if path.is_file() and path.suffix != ".pyc"
+        }
     return files
 
 
@@ -99,15 +106,22 @@ def pack(target, files):
 
 # In the site --------------------------------------------------------------------------------------------------------
 
+
 def add_button(app, page, template, context, doctree):
     """Offer the archive, to which the first page links, in the menu of downloads too."""
     for file, (_, copy) in app.env.dlfiles.items():
         for menu in context.get("header_buttons", []):
             if Path(file).name == f"{NAME}.zip" and menu.get("label") == "download-buttons":
-                menu["buttons"].append({
-                    "type": "link", "url": context["pathto"](f"_downloads/{copy}", 1), "text": "all .ipynb (.zip)",
-                    "tooltip": "All notebooks, with what they need to run", "icon": "fas fa-file-zipper",
-                    "label": "download-bundle-button"})
+                menu["buttons"].append(
+                    {
+                        "type": "link",
+                        "url": context["pathto"](f"_downloads/{copy}", 1),
+                        "text": "all .ipynb (.zip)",
+                        "tooltip": "All notebooks, with what they need to run",
+                        "icon": "fas fa-file-zipper",
+                        "label": "download-bundle-button",
+                    }
+                )
 
 
 def setup(app):

@@ -26,8 +26,10 @@ def read(path=FILE):
 
 def authors(record):
     """Their names; a group's name is in braces, which keep it whole in BibTeX."""
-    return [f"{{{person['name']}}}" if "name" in person else f"{person['family-names']}, {person['given-names']}"
-            for person in record["authors"]]
+    return [
+        f"{{{person['name']}}}" if "name" in person else f"{person['family-names']}, {person['given-names']}"
+        for person in record["authors"]
+    ]
 
 
 def dated(record, root=ROOT):
@@ -41,10 +43,15 @@ def dated(record, root=ROOT):
 def fields(record, address=None, root=ROOT):
     """What BibTeX is told."""
     year, commit = dated(record, root)
-    found = {"author": " and ".join(authors(record)), "title": f"{{{record['title']}}}",
-             "version": record.get("version"), "year": year, "doi": record.get("doi"),
-             "url": record.get("url") or address,
-             "note": f"Commit {commit}" if commit else None}
+    found = {
+        "author": " and ".join(authors(record)),
+        "title": f"{{{record['title']}}}",
+        "version": record.get("version"),
+        "year": year,
+        "doi": record.get("doi"),
+        "url": record.get("url") or address,
+        "note": f"Commit {commit}" if commit else None,
+    }
     return {name: value for name, value in found.items() if value}
 
 

@@ -29,8 +29,10 @@ class Entries(SphinxTransform):
             if mention.get("reftype") == "term" and term not in seen:
                 seen.add(term)
                 name, place = f"term-use-{len(seen)}", mention.parent.index(mention)
-                mention.parent[place:place] = [addnodes.index(entries=[("single", term, name, "", None)]),
-                                               nodes.target("", "", ids=[name])]
+                mention.parent[place:place] = [
+                    addnodes.index(entries=[("single", term, name, "", None)]),
+                    nodes.target("", "", ids=[name]),
+                ]
 
 
 def named(entry):
@@ -62,20 +64,25 @@ def places(links, number, title):
             found[page] = address, "definition", ""
         elif page not in found:
             found[page] = address, chapter or title(page), f"Chapter {chapter}, {title(page)}" if chapter else ""
+
     def order(place):
         return place[1] != "definition", not place[1].isdigit(), place[1].zfill(3)
+
     return sorted(found.values(), key=order)
 
 
 def add_places(app, page, template, context, doctree):
     """Tell the template of the index (book/_templates/genindex.html) where the links lead."""
     if page == "genindex":
+
         def number(name):
             return ".".join(map(str, app.env.toc_secnumbers.get(name, {}).get("", ())))
+
         context["places"] = lambda links: places(links, number, lambda name: app.env.titles[name].astext())
 
 
 # Search -----------------------------------------------------------------------------------------------------------
+
 
 def without_mathematics(doctree):
     """The page as the search shall know it: nobody looks for `frac` or `mathbb`."""

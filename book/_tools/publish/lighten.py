@@ -30,13 +30,16 @@ EAGER = {"documentation_options.js"}  # small, and scripts within the page read 
 
 # Scripts --------------------------------------------------------------------------------------------------------
 
+
 def defer(app, pagename, templatename, context, doctree):
     """Let scripts wait for the page; not those of the search, whose template relies on their order."""
     if pagename != "search":
         context["script_files"] = [
             _JavaScript(script.filename, priority=script.priority, **{**script.attributes, "defer": "defer"})
-            if script.filename and Path(script.filename).name not in EAGER else script
-            for script in context["script_files"]]
+            if script.filename and Path(script.filename).name not in EAGER
+            else script
+            for script in context["script_files"]
+        ]
 
 
 # Styles ---------------------------------------------------------------------------------------------------------
@@ -48,8 +51,11 @@ OWN = {"custom.css", "lab.css"}  # written for this book
 def purge(site):
     """Take out of the styles of others what no page and no script can ask for."""
     styles = [style for style in sorted((site / "_static").rglob("*.css")) if style.name not in OWN]
-    done = subprocess.run([NODE, PURGE, "--css", *styles, "--content", site / "**/*.html", site / "_static/**/*.js"],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [NODE, PURGE, "--css", *styles, "--content", site / "**/*.html", site / "_static/**/*.js"],
+        capture_output=True,
+        text=True,
+    )
     if done.returncode:
         raise ExtensionError(f"PurgeCSS failed: {done.stderr}")
     for style in json.loads(done.stdout):
@@ -120,6 +126,7 @@ def visit_literal_block(self, node):
 
 
 # ----------------------------------------------------------------------------------------------------------------
+
 
 def finish(app, exception):
     """What can only be done when all pages are there."""

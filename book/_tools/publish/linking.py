@@ -79,8 +79,14 @@ class Permalinks(SphinxPostTransform):
             elif "proof" in box["classes"]:
                 theorem = box["ids"][0]
             if where is not None and box["ids"]:
-                where += nodes.reference("", "#", internal=True, refuri=f"#{box['ids'][0]}", classes=["headerlink"],
-                                         reftitle="Link to this place")
+                where += nodes.reference(
+                    "",
+                    "#",
+                    internal=True,
+                    refuri=f"#{box['ids'][0]}",
+                    classes=["headerlink"],
+                    reftitle="Link to this place",
+                )
 
 
 def setup(app):

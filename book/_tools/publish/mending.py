@@ -5,9 +5,11 @@ from pathlib import Path
 
 from _tools.publish.generated import CHECKED
 
-REFUSED = [('<summary aria-label="Toggle hidden content">', "<summary>"),
-           ('<div role="list" class="citation-list">', '<div class="citation-list">'),
-           (' role="doc-biblioentry"', "")]
+REFUSED = [
+    ('<summary aria-label="Toggle hidden content">', "<summary>"),
+    ('<div role="list" class="citation-list">', '<div class="citation-list">'),
+    (' role="doc-biblioentry"', ""),
+]
 
 
 def mended(page, html):

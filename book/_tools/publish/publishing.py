@@ -31,12 +31,13 @@ GENERATED = {  # pages without a source
 
 # Descriptions ---------------------------------------------------------------------------------------------------
 
+
 def shortened(text, length=LENGTH):
     """As many whole sentences as fit; words, if not even the first does."""
     if len(text) <= length:
         return text
-    ends = [end.end(1) for end in re.finditer(r"([.?!])\s+(?=[A-Z])", text[:length + 2])]
-    return text[:ends[-1]] if ends else f"{text[:length].rsplit(' ', 1)[0].rstrip(',;:')} …"
+    ends = [end.end(1) for end in re.finditer(r"([.?!])\s+(?=[A-Z])", text[: length + 2])]
+    return text[: ends[-1]] if ends else f"{text[:length].rsplit(' ', 1)[0].rstrip(',;:')} …"
 
 
 def description(doctree):
@@ -55,6 +56,7 @@ def description(doctree):
 def tags(**properties):
     def kind(name):
         return "name" if name in ("description", "robots") or name.startswith("twitter") else "property"
+
     said = {name: escape(value) for name, value in properties.items() if value}
     return "\n".join(f'<meta {kind(name)}="{name}" content="{value}" />' for name, value in said.items())
 
@@ -67,13 +69,17 @@ def add_tags(app, page, template, context, doctree):
         context["pageurl"] = None  # it has no address of its own
         found["robots"] = "noindex"
     elif app.config.html_baseurl and page in app.env.titles:
-        found |= {"og:type": "website" if page == app.config.root_doc else "article",
-                  "og:title": app.env.titles[page].astext(),
-                  "og:site_name": app.config.html_title, "og:url": context["pageurl"],
-                  "og:description": said, "og:image": app.config.html_baseurl + CARD,
-                  "og:image:alt": "The title of the book beside a curve and a step along its gradient.",
-                  "twitter:card": "summary_large_image"}
-    context["metatags"] = f'{context.get("metatags", "")}\n{tags(**found)}'
+        found |= {
+            "og:type": "website" if page == app.config.root_doc else "article",
+            "og:title": app.env.titles[page].astext(),
+            "og:site_name": app.config.html_title,
+            "og:url": context["pageurl"],
+            "og:description": said,
+            "og:image": app.config.html_baseurl + CARD,
+            "og:image:alt": "The title of the book beside a curve and a step along its gradient.",
+            "twitter:card": "summary_large_image",
+        }
+    context["metatags"] = f"{context.get('metatags', '')}\n{tags(**found)}"
 
 
 def draw_card(path, title):
@@ -87,12 +93,16 @@ def draw_card(path, title):
     figure = Figure((12, 6.3), dpi=100, facecolor="white")
     axes = figure.add_axes((0.5, 0.08, 0.46, 0.84))
     symbol = sp.Symbol("x", real=True)
-    bell = sp.exp(-symbol**2 / 2)
+    bell = sp.exp(-(symbol**2) / 2)
     value, slope = sp.lambdify(symbol, bell), sp.lambdify(symbol, bell.diff(symbol))
     x, at, step = np.linspace(-3, 3, 200), -0.9, 0.8
     axes.plot(x, value(x), color=SCORE, lw=5)
-    axes.annotate("", (at + step, value(at) + step * slope(at)), (at, value(at)),
-                  arrowprops={"arrowstyle": "-|>", "color": PATH, "lw": 5, "mutation_scale": 35})
+    axes.annotate(
+        "",
+        (at + step, value(at) + step * slope(at)),
+        (at, value(at)),
+        arrowprops={"arrowstyle": "-|>", "color": PATH, "lw": 5, "mutation_scale": 35},
+    )
     axes.plot([at], [value(at)], "o", color=PATH, ms=16)
     axes.set(ylim=(-0.05, 1.2))
     axes.set_axis_off()
@@ -103,18 +113,31 @@ def draw_card(path, title):
 
 # Site map, and the page for what is not there ------------------------------------------------------------------------
 
+
 def site_map(address, pages):
     """The site map of (page, day of its last change or None) pairs."""
-    rows = [f"<url><loc>{escape_xml(f'{address}{page}.html')}</loc>{f'<lastmod>{day}</lastmod>' if day else ''}</url>"
-            for page, day in pages]
-    return "\n".join(['<?xml version="1.0" encoding="UTF-8"?>',
-                      '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">', *rows, "</urlset>", ""])
+    rows = [
+        f"<url><loc>{escape_xml(f'{address}{page}.html')}</loc>{f'<lastmod>{day}</lastmod>' if day else ''}</url>"
+        for page, day in pages
+    ]
+    return "\n".join(
+        [
+            '<?xml version="1.0" encoding="UTF-8"?>',
+            '<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">',
+            *rows,
+            "</urlset>",
+            "",
+        ]
+    )
 
 
 def rooted(html, base):
     """A page of the site's root that also works when a host shows it under the address of a page that is not there."""
-    return re.sub(r'\b(href|src|action|content_root)="(?!#|/|[a-z][a-z+.-]*:)(?:\./)?([^"]*)"',
-                  lambda found: f'{found[1]}="{base}{found[2]}"', html)
+    return re.sub(
+        r'\b(href|src|action|content_root)="(?!#|/|[a-z][a-z+.-]*:)(?:\./)?([^"]*)"',
+        lambda found: f'{found[1]}="{base}{found[2]}"',
+        html,
+    )
 
 
 def finish(app, exception):

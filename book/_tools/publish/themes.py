@@ -38,6 +38,7 @@ def paired(html, images):
         html: the page.
         images: the folder of its drawings, in which the dark variants are written.
     """
+
     def pair(image):
         name = image["name"]
         svg = (images / f"{name}.svg").read_text("utf8")
@@ -46,6 +47,7 @@ def paired(html, images):
         light = image[0].replace("<img", f'<img class="only-light" loading="lazy" width="{width}" height="{height}"', 1)
         night = light.replace("only-light", "only-dark", 1).replace(f"{name}.svg", f"{name}-dark.svg")
         return f'<span class="themed">{light}{night}</span>'
+
     return IMAGE.sub(pair, html)
 
 

@@ -20,9 +20,22 @@ from _tools.publish.assets import NODE
 
 PATIENCE = 60.0  # seconds
 # Symbols that KaTeX knows in mathematics only, for the reasons of a derivation's steps, which are text.
-SYMBOLS = {"∇": r"\nabla", "∫": r"\int", "∑": r"\sum", "∂": r"\partial", "∞": r"\infty", "≤": r"\le", "≥": r"\ge",
-           "α": r"\alpha", "ε": r"\varepsilon", "θ": r"\theta",
-           "λ": r"\lambda", "μ": r"\mu", "π": r"\pi", "σ": r"\sigma"}
+SYMBOLS = {
+    "∇": r"\nabla",
+    "∫": r"\int",
+    "∑": r"\sum",
+    "∂": r"\partial",
+    "∞": r"\infty",
+    "≤": r"\le",
+    "≥": r"\ge",
+    "α": r"\alpha",
+    "ε": r"\varepsilon",
+    "θ": r"\theta",
+    "λ": r"\lambda",
+    "μ": r"\mu",
+    "π": r"\pi",
+    "σ": r"\sigma",
+}
 MACROS = {symbol: rf"\TextOrMath{{${command}$}}{{{command}}}" for symbol, command in SYMBOLS.items()}
 
 
@@ -60,17 +73,26 @@ class Unbroken(SphinxPostTransform):
             opening, closing = re.search(r"[(\[“]*$", before)[0], re.match(r"[.,;:!?)\]”’]*", after)[0]
             if opening or closing:
                 kept = [nodes.Text(before[: len(before) - len(opening)])] if opening else [before] if before else []
-                kept.append(nodes.inline("", "", nodes.Text(opening), formula.deepcopy(), nodes.Text(closing),
-                                         classes=["unbroken"]))
-                kept += [nodes.Text(after[len(closing):])] if closing else [after] if after else []
-                formula.parent[i - bool(before): i + 1 + bool(after)] = [piece for piece in kept if piece]
+                kept.append(
+                    nodes.inline(
+                        "", "", nodes.Text(opening), formula.deepcopy(), nodes.Text(closing), classes=["unbroken"]
+                    )
+                )
+                kept += [nodes.Text(after[len(closing) :])] if closing else [after] if after else []
+                formula.parent[i - bool(before) : i + 1 + bool(after)] = [piece for piece in kept if piece]
 
 
 def bad_mathematics(html):
     """What KaTeX could not typeset in a page, each with its reason. It marks such places red, and goes on."""
-    return [unescape(found[1] or found[2]) for found in re.finditer(
-        r'class="katex-error" title="([^"]*)"|<math\b(?:(?!</math>).)*mathcolor="#cc0000".*?'
-        r'<annotation encoding="application/x-tex">(.*?)</annotation>', html, re.S)]
+    return [
+        unescape(found[1] or found[2])
+        for found in re.finditer(
+            r'class="katex-error" title="([^"]*)"|<math\b(?:(?!</math>).)*mathcolor="#cc0000".*?'
+            r'<annotation encoding="application/x-tex">(.*?)</annotation>',
+            html,
+            re.S,
+        )
+    ]
 
 
 def refuse_bad_mathematics(app, exception):
@@ -78,8 +100,9 @@ def refuse_bad_mathematics(app, exception):
         site = Path(app.outdir)
         for page in sorted(site.rglob("*.html")):
             for reason in bad_mathematics(page.read_text("utf8")):
-                logging.getLogger(__name__).warning("KaTeX could not typeset %s", reason,
-                                                    location=page.relative_to(site).with_suffix("").as_posix())
+                logging.getLogger(__name__).warning(
+                    "KaTeX could not typeset %s", reason, location=page.relative_to(site).with_suffix("").as_posix()
+                )
 
 
 def setup(app):
