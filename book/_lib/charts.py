@@ -431,20 +431,22 @@ def noise_moments(
     numbers = {parameter: sp.Float(value, 17) for parameter, value in at.items()}
     axes = []
     for law in G.laws:
-        distribution = law.family.scipy(*(float(sp.sympify(q).xreplace(numbers)) for q in law.parameters))
-        low, high = distribution.support()
-        if law.is_discrete:
-            values = np.arange(low, high + 1)
-            axes.append((values, distribution.pmf(values)))
+        if law.is_finite:
+            table = {value: p.xreplace(numbers) for value, p in law.table.items()}
+            axes.append((np.array(list(table), float), np.array(list(table.values()), float)))
             continue
-        low = low if np.isfinite(low) else distribution.ppf(1e-30)
-        high = high if np.isfinite(high) else distribution.isf(1e-30)
-        t, weights = _legendre(80 if law.name == "Uniform" else nodes)
+        low, high = float(law.support.inf), float(law.support.sup)
+        bounded = np.isfinite(high - low)
+        t, weights = _legendre(80 if bounded else nodes)
         s, weights = (t + 1) / 2, weights / 2
-        if law.name == "Uniform":  # s ↦ s³(10 − 15 s + 6 s²): flat at both ends, where integrands have logarithms
+        if bounded:  # s ↦ s³(10 − 15 s + 6 s²): flat at both ends, where integrands have logarithms
             s, weights = s**3 * (10 - 15 * s + 6 * s**2), weights * 30 * (s * (1 - s)) ** 2
+        else:
+            far = law.spread([float(sp.sympify(q).xreplace(numbers)) for q in law.parameters], (1e-30,))
+            low, high = max(low, far[0]), min(high, far[-1])
+        density = sp.lambdify(law.symbol, law.density.xreplace(numbers), "scipy")
         values = low + (high - low) * s
-        axes.append((values, weights * (high - low) * distribution.pdf(values)))
+        axes.append((values, weights * (high - low) * density(values)))
     f = sp.lambdify([law.symbol for law in G.laws] + [symbol], G.plain.xreplace(numbers), "numpy")
     noise = np.meshgrid(*(values for values, _ in axes), indexing="ij")
     weight = np.prod(np.meshgrid(*(weights for _, weights in axes), indexing="ij"), axis=0)

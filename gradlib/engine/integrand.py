@@ -45,7 +45,7 @@ class _Integrand:
         def average(i, row):
             means[i], squares[i] = row_moments(row)
 
-        def moments(legs, part: slice) -> Moments:
+        def block_moments(legs, part: slice) -> Moments:
             size = part.stop - part.start
             if len(legs) > 1:
                 for i, row in enumerate(combined(legs, part)):
@@ -89,7 +89,7 @@ class _Integrand:
             with np.errstate(all="ignore"):  # what is not finite is counted and reported
                 for start in range(0, size, kernel.chunk):
                     part = slice(start, min(start + kernel.chunk, size))
-                    some = moments(legs, part)
+                    some = block_moments(legs, part)
                     if not some.is_finite and not np.isfinite(combined(legs, part)).all():
                         some = bad(legs, part)
                     whole = some if whole is None else whole.merge(some)
