@@ -297,12 +297,6 @@ def horner(expression: sp.Expr, variables: set[sp.Symbol]) -> sp.Expr:
         powers = [term.as_independent(x, as_Add=False)[1] for term in total.args]
         if not all(p == 1 or p == x or p.is_Pow and p.base == x and p.exp.is_Integer and p.exp > 0 for p in powers):
             return total
-        coefficients = sp.Poly(total, x).all_coeffs()
-        if not 3 < len(coefficients) <= 2 * len(total.args):
-            return total
-        value, *rest = coefficients
-        for coefficient in rest:
-            value = sp.Add(sp.Mul(value, x, evaluate=False), coefficient, evaluate=False)
-        return value
+        return sp.horner(total, x) if 3 <= sp.degree(total, x) < 2 * len(total.args) else total
 
     return expression.replace(is_polynomial, scheme)
