@@ -130,19 +130,24 @@ def scrolling(page):
 # axe ------------------------------------------------------------------------------------------------------------
 
 HOLLOW = """() => {
-    const formulas = [...document.querySelectorAll('.katex')], whole = formulas.map(formula => [...formula.childNodes]);
+    const around = formula => {  // with the span that says no more than that it is mathematics
+        const outer = formula.parentElement, plain = outer.matches('span.math') && outer.attributes.length === 1;
+        return plain && outer.childNodes.length === 1 ? outer : formula;
+    };
+    const formulas = [...document.querySelectorAll('.katex')], whole = formulas.map(around);
     const widths = formulas.map(formula => formula.querySelector('.katex-html')?.getBoundingClientRect().width ?? 0);
-    formulas.forEach((formula, i) => {
+    const boxes = whole.map((formula, i) => {
         const box = document.createElement('span');
-        box.className = 'katex-html';
+        box.className = 'katex';
         box.style.cssText = `display: inline-block; width: ${widths[i]}px`;
         box.textContent = 'x';
-        formula.replaceChildren(box);
+        formula.replaceWith(box);
+        return box;
     });
     const drawn = document.createElement('style');
     drawn.textContent = '* {content-visibility: visible !important}';
     document.head.append(drawn);
-    return () => drawn.remove() ?? formulas.forEach((formula, i) => formula.replaceChildren(...whole[i]));
+    return () => drawn.remove() ?? boxes.forEach((box, i) => box.replaceWith(whole[i]));
 }"""
 
 THIN = """() => {
