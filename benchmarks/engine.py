@@ -167,7 +167,7 @@ def quasi_problems() -> list[tuple[int, str, sp.Expr, float]]:
     return [
         *(along(F, d, title) for d in (1, 2) for title, F in SMOOTH.items()),
         along(softplus, 8, "log(1 + exp x)"),
-        (8, "Σ (xᵢ − 1)²", sum((each - 1) ** 2 for each in _normals(8)), 16.0),
+        (8, "Σ (xᵢ − 1)²", sum((normal - 1) ** 2 for normal in _normals(8)), 16.0),
         along(SMOOTH["cos 2x"], 8, "cos 2x"),
     ]
 
@@ -176,9 +176,9 @@ def quasi(points: list[int], cores: int, repetitions: int) -> dict:
     """How many times smaller the standard error of scrambled Sobol' points is than that of plain draws, at equal time."""
     many = ThreadPoolExecutor(cores)
     rows = [
-        _gain(d, title, gl.Expectation(F), exact, each, many, repetitions)
+        _gain(d, title, gl.Expectation(F), exact, count, many, repetitions)
         for d, title, F, exact in quasi_problems()
-        for each in points
+        for count in points
     ]
     return {"scrambles": SCRAMBLES, "rows": rows}
 

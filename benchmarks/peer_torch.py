@@ -38,7 +38,7 @@ class Peer:
                 gradient = torch.cat([part.reshape(-1) for part in torch.autograd.grad(surrogate.sum(), (loc, scale))])
                 total = total + gradient
                 drawn += len(draws)
-                dtypes |= {str(each.dtype).removeprefix("torch.") for each in (draws, surrogate, gradient)}
+                dtypes |= {str(tensor.dtype).removeprefix("torch.") for tensor in (draws, surrogate, gradient)}
             return {"value": (total / drawn).tolist(), "stderr": None, "samples": drawn, "dtypes": sorted(dtypes)}
 
         return run

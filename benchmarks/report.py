@@ -35,16 +35,16 @@ def _digits(number: float) -> str:
 
 def _columns(rows: list[list[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(each, widths)).rstrip() for each in rows]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
 
 
 def _speed(rows: list[dict]) -> list[str]:
-    peers = list(dict.fromkeys(each["who"] for each in rows))
+    peers = list(dict.fromkeys(row["who"] for row in rows))
     cells = [["Time of the peer / time of gradlib", "", *peers]]
     for problem, rule in _cases(rows):
-        found = {each["who"]: each for each in rows if (each["problem"], each["rule"]) == (problem, rule)}
+        found = {row["who"]: row for row in rows if (row["problem"], row["rule"]) == (problem, rule)}
         cells.append([PROBLEMS[problem].title, RULE_TITLES[rule], *(_ratio(found[peer]["ratio"]) for peer in peers)])
-    silent = [peer for peer in peers if not all(each["standard_error"] for each in rows if each["who"] == peer)]
+    silent = [peer for peer in peers if not all(row["standard_error"] for row in rows if row["who"] == peer)]
     notes = [
         "Above 1 gradlib is faster. The same draws, float64, threads and cores; gradients checked against quadrature."
     ]
@@ -57,7 +57,7 @@ def _variants(rows: list[dict], peers: list[str]) -> list[str]:
     """What the warm-up chose."""
     cells = [["The fastest way found for each", "", *peers, rows[0]["base"]]]
     for problem, rule in _cases(rows):
-        found = {each["who"]: each for each in rows if (each["problem"], each["rule"]) == (problem, rule)}
+        found = {row["who"]: row for row in rows if (row["problem"], row["rule"]) == (problem, rule)}
         variants = [*(found[peer]["variant"] for peer in peers), found[peers[0]]["base_variant"]]
         cells.append([PROBLEMS[problem].title, RULE_TITLES[rule], *map(_variant, variants)])
     return _columns(cells)
@@ -78,8 +78,8 @@ def _variant(variant: Mapping) -> str:
 
 def _floor(rows: list[dict]) -> list[str]:
     cells = [["Time of gradlib / time of the floor", *(RULE_TITLES[rule] for rule in RULES)]]
-    for problem in dict.fromkeys(each["problem"] for each in rows):
-        found = {each["rule"]: _ratio(each["ratio"]) for each in rows if each["problem"] == problem}
+    for problem in dict.fromkeys(row["problem"] for row in rows):
+        found = {row["rule"]: _ratio(row["ratio"]) for row in rows if row["problem"] == problem}
         cells.append([PROBLEMS[problem].title, *(found[rule] for rule in RULES)])
     return _columns(cells) + ["The floor: the Normal draws, and each transcendental function of F once, in place."]
 
@@ -89,11 +89,11 @@ def _scaling(section: Mapping) -> list[str]:
         [[f"One worker / {section['workers']['cores']} workers", *WORKERS, "bits"]]
         + [
             [
-                f"{each['title']} {RULE_TITLES.get(each['rule'], '')}",
-                *(f"{_ratio(each[w]['ratio'])}, best times {_digits(each[w]['best'])}" for w in WORKERS),
-                _bits(each),
+                f"{row['title']} {RULE_TITLES.get(row['rule'], '')}",
+                *(f"{_ratio(row[w]['ratio'])}, best times {_digits(row[w]['best'])}" for w in WORKERS),
+                _bits(row),
             ]
-            for each in section["workers"]["rows"]
+            for row in section["workers"]["rows"]
         ]
     )
     if "dask" in section:
@@ -125,7 +125,7 @@ def _quasi(section: Mapping) -> list[str]:
 
 
 def _cases(rows: list[dict]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((each["problem"], each["rule"]) for each in rows))
+    return list(dict.fromkeys((row["problem"], row["rule"]) for row in rows))
 
 
 def figure(results: Mapping, path: Path) -> None:

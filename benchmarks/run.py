@@ -195,9 +195,9 @@ def scaling(settings: Mapping, say: Callable) -> dict:
     if settings["dask"]:
         say("Dask against threads")
         answer["dask"] = _fresh("dask", samples=sizes["dask"], **common)
-    for each in [*answer["workers"]["rows"], answer.get("dask", {})]:
-        if not each.get("same_bits", True):
-            raise UnlikeWork(f"{each.get('title', 'Dask')}: two executors gave different bits for the same seed")
+    for pair in [*answer["workers"]["rows"], answer.get("dask", {})]:
+        if not pair.get("same_bits", True):
+            raise UnlikeWork(f"{pair.get('title', 'Dask')}: two executors gave different bits for the same seed")
     return answer
 
 

@@ -188,7 +188,7 @@ def in_torch(name, wrong=1.0):
         "gumbel_softmax": (toss, parameter(P), 0.5),
     }.get(name, (wave, parameter(MU), parameter(SIGMA)))
     result = globals()[f"torch_{name}"](*arguments, N)
-    return [float(each) for each in (result if isinstance(result, tuple) else (result,))]
+    return [float(component) for component in (result if isinstance(result, tuple) else (result,))]
 
 
 def in_jax(name, wrong=1.0):
@@ -204,7 +204,7 @@ def in_jax(name, wrong=1.0):
         "gumbel_softmax": (toss, P, 0.5),
     }.get(name, (wave, MU, SIGMA))
     result = globals()[f"jax_{name}"](*arguments, N, jax.random.key(0))
-    return [float(each) for each in (result if isinstance(result, tuple) else (result,))]
+    return [float(component) for component in (result if isinstance(result, tuple) else (result,))]
 
 
 FRAMEWORKS = [

@@ -124,7 +124,7 @@ def test_numbers_and_arrays_broadcast():
 
 def test_a_softmax_policy():
     l = sp.symbols("l0:3", real=True)
-    q = gl.ArrayLaw(st.FiniteRV("a", {i: sp.exp(each) / sum(map(sp.exp, l)) for i, each in enumerate(l)}))
+    q = gl.ArrayLaw(st.FiniteRV("a", {i: sp.exp(logit) / sum(map(sp.exp, l)) for i, logit in enumerate(l)}))
     logits = np.random.default_rng(0).standard_normal((3, 6))
     at = dict(zip(l, logits))
     actions = q.draw(np.random.default_rng(1), at)

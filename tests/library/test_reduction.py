@@ -113,11 +113,11 @@ def test_cross_fitting_of_two_components():
 @pytest.mark.parametrize("n", [2, 3])
 def test_a_self_including_baseline_shrinks_by_1_minus_1_over_n(n):
     """Defect 1. The exact oracle shows the factor, and the z test at these settings rejects it."""
-    each = copies(SQUARE, n)
-    values, scores = ([e.xreplace(copy) for copy in each] for e in (SQUARE.plain, total_score(SQUARE, mu)))
+    batch = copies(SQUARE, n)
+    values, scores = ([e.xreplace(copy) for copy in batch] for e in (SQUARE.plain, total_score(SQUARE, mu)))
     mean = sum(values) / n
     biased = gl.Expectation(
-        sum((v - mean) * s for v, s in zip(values, scores)) / n, [x for copy in each for x in copy.values()]
+        sum((v - mean) * s for v, s in zip(values, scores)) / n, [x for copy in batch for x in copy.values()]
     )
     assert gl.exact(biased, ONE) == pytest.approx(2 * (1 - 1 / n), rel=1e-9)
     assert abs(gl.estimate(biased, ONE, samples=400_000, rng=11).z(2.0)) > 50
@@ -125,7 +125,7 @@ def test_a_self_including_baseline_shrinks_by_1_minus_1_over_n(n):
     assert gl.exact(right, ONE) == pytest.approx(2, rel=1e-9)
     # A moving average that holds its own batch with weight 1 − decay = 0.1: the factor is 1 − 0.1/n.
     averaged = gl.Expectation(
-        sum((v - mean / 10) * s for v, s in zip(values, scores)) / n, [x for copy in each for x in copy.values()]
+        sum((v - mean / 10) * s for v, s in zip(values, scores)) / n, [x for copy in batch for x in copy.values()]
     )
     assert gl.exact(averaged, ONE) == pytest.approx(2 * (1 - 0.1 / n), rel=1e-9)
 
@@ -252,7 +252,7 @@ def test_summing_never_raises_the_variance(G, at):
     here = {s: v for s, v in at.items() if s in R.parameters}
     assert gl.exact(R, here) == pytest.approx(gl.exact(G, at), rel=1e-9, abs=1e-12)
     assert np.all(gl.variance(R, here) <= gl.variance(G, at) * (1 + 1e-12))
-    assert not any(each.is_finite and R.integrand.has(each.variable) for each in R.laws)
+    assert not any(law.is_finite and R.integrand.has(law.variable) for law in R.laws)
 
 
 def test_summing_over_some_variables():

@@ -213,9 +213,9 @@ def test_equal_scrambles_are_no_certainty():
     above = gl.Expectation(sp.Heaviside(X))
     runs = [gl.estimate(above, AT, samples=SCRAMBLES * 2**5, rng=seed, sampling="sobol") for seed in range(60)]
     plain = np.sqrt(gl.variance(above, AT) / (SCRAMBLES * 2**5))
-    stood_in = [each for each in runs if each.stderr > 0.9 * plain]
-    assert stood_in and all(each.stderr < 1.1 * plain for each in stood_in)
-    assert all(abs(each.z(exact(above, AT))) < 8 for each in runs)
+    stood_in = [run for run in runs if run.stderr > 0.9 * plain]
+    assert stood_in and all(run.stderr < 1.1 * plain for run in stood_in)
+    assert all(abs(run.z(exact(above, AT))) < 8 for run in runs)
     assert gl.estimate(gl.Expectation(sp.Integer(3), [X]), AT, samples=SCRAMBLES * 4, sampling="sobol").stderr == 0
 
 

@@ -44,8 +44,8 @@ def needed():
 def unfold(page):
     """Show what the reader may unfold: solutions, hidden cells."""
     page.evaluate("""() => {
-        document.querySelectorAll('details').forEach(each => { each.open = true; });
-        document.querySelectorAll('.toggle-hidden').forEach(each => each.classList.remove('toggle-hidden'));
+        document.querySelectorAll('details').forEach(fold => { fold.open = true; });
+        document.querySelectorAll('.toggle-hidden').forEach(cell => cell.classList.remove('toggle-hidden'));
     }""")
 
 

@@ -16,18 +16,18 @@ def walk(page, most=3000):
     wanted = page.evaluate("""() => {
         document.activeElement?.blur();
         scrollTo(0, 0);
-        const all = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')].filter(each =>
-            each.tabIndex >= 0 && !each.disabled && each.checkVisibility({visibilityProperty: true})
-            && !each.closest('[inert], .katex'));
-        all.forEach((each, i) => { each.dataset.stop = i; });
+        const all = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')].filter(stop =>
+            stop.tabIndex >= 0 && !stop.disabled && stop.checkVisibility({visibilityProperty: true})
+            && !stop.closest('[inert], .katex'));
+        all.forEach((stop, i) => { stop.dataset.stop = i; });
         return all.length;
     }""")
     look = """() => {
-        const each = document.activeElement;
-        if (!each || each === document.body) return null;
-        const style = getComputedStyle(each), text = each.outerHTML.slice(0, 100);
+        const focused = document.activeElement;
+        if (!focused || focused === document.body) return null;
+        const style = getComputedStyle(focused), text = focused.outerHTML.slice(0, 100);
         const seen = (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== 'none';
-        return [each.dataset.stop ?? null, text, seen, each.matches(':focus-visible')];
+        return [focused.dataset.stop ?? null, text, seen, focused.matches(':focus-visible')];
     }"""
     reached, found, before = set(), [], None
     for _ in range(min(most, 3 * wanted + 10)):
@@ -49,19 +49,19 @@ def walk(page, most=3000):
         before = now[:2]
     missed = page.evaluate(
         """reached => [...document.querySelectorAll('[data-stop]')]
-        .filter(each => !reached.includes(each.dataset.stop)).map(each => each.outerHTML.slice(0, 100))""",
+        .filter(stop => !reached.includes(stop.dataset.stop)).map(stop => stop.outerHTML.slice(0, 100))""",
         [stop for stop in reached if stop is not None],
     )
-    return found + [f"not reached: {each}" for each in missed]
+    return found + [f"not reached: {html}" for html in missed]
 
 
 def moving(page):
     """What moves by itself or glides, for a reader who asked for no motion."""
-    return page.evaluate("""() => [...document.querySelectorAll('*')].filter(each => {
-        const style = getComputedStyle(each), seconds = list => Math.max(...list.split(',').map(parseFloat));
+    return page.evaluate("""() => [...document.querySelectorAll('*')].filter(element => {
+        const style = getComputedStyle(element), seconds = list => Math.max(...list.split(',').map(parseFloat));
         return seconds(style.transitionDuration) > 0.01 || (style.animationName !== 'none' && seconds(style.animationDuration) > 0.01)
             || style.scrollBehavior === 'smooth';
-    }).map(each => each.tagName + '.' + each.className)""")
+    }).map(element => element.tagName + '.' + element.className)""")
 
 
 # Every page -----------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_on_a_phone_more_scrolls(recorded):
 
 
 def folds_by_keys(page, fold):
-    opened = """each => (each.closest('details') ?? each).matches('[open], [aria-expanded="true"]')"""
+    opened = """fold => (fold.closest('details') ?? fold).matches('[open], [aria-expanded="true"]')"""
     was = fold.evaluate(opened)
     fold.focus()
     page.keyboard.press("Enter")
@@ -227,7 +227,7 @@ def test_a_focus_in_vain_or_missing_is_rejected(made, attributes, width, complai
 )
 def test_what_the_keyboard_cannot_do_is_rejected(made, body, complaint):
     page, _ = made(body)
-    assert any(each.startswith(complaint) for each in walk(page)), walk(page)
+    assert any(fault.startswith(complaint) for fault in walk(page)), walk(page)
 
 
 @pytest.mark.parametrize(

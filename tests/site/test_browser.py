@@ -38,10 +38,10 @@ def anchors(page, html, address):
         """([html, address]) => {
         const parsed = new DOMParser().parseFromString(html, 'text/html');
         return [
-            Object.fromEntries([...parsed.querySelectorAll('[id]')].map(each =>
-                [each.id, each.querySelector(':scope > .eqno')?.firstChild.textContent.trim() ?? ''])),
-            [...parsed.querySelectorAll('a[href]:not(.headerlink)')].map(each =>
-                [new URL(each.getAttribute('href'), address).href, each.textContent.trim(), each.matches('.reference.internal')]),
+            Object.fromEntries([...parsed.querySelectorAll('[id]')].map(target =>
+                [target.id, target.querySelector(':scope > .eqno')?.firstChild.textContent.trim() ?? ''])),
+            [...parsed.querySelectorAll('a[href]:not(.headerlink)')].map(link =>
+                [new URL(link.getAttribute('href'), address).href, link.textContent.trim(), link.matches('.reference.internal')]),
         ];
     }""",
         [html, address],
@@ -155,12 +155,12 @@ def figures(page):
     """What is wrong with the figures once the reader has come to each: not exactly one of its two themes shown, or not drawn."""
     return page.evaluate("""async () => {
         const found = [], theme = document.documentElement.dataset.theme === 'dark' ? 'dark' : 'light';
-        for (const each of document.querySelectorAll('.themed')) {
-            const shown = [...each.querySelectorAll('img')].filter(img => img.offsetParent);
+        for (const themed of document.querySelectorAll('.themed')) {
+            const shown = [...themed.querySelectorAll('img')].filter(img => img.offsetParent);
             if (shown.length !== 1 || !shown[0].classList.contains(`only-${theme}`)) { found.push('shown: ' + shown.length); continue; }
             shown[0].scrollIntoView();
             await shown[0].decode().catch(() => found.push('not drawn: ' + shown[0].src));
-            const caption = each.closest('figure')?.querySelector('figcaption');
+            const caption = themed.closest('figure')?.querySelector('figcaption');
             if (!caption?.offsetParent) found.push('no caption: ' + shown[0].src);
         }
         return found;
@@ -323,11 +323,11 @@ def test_the_page_for_errors_works_at_any_depth(visit, host, path):
         how == "without an address"
     )  # then the browser has looked ahead before the script tells it where the site begins
     assert [
-        each
-        for each in wrong
-        if "status of 404" not in each
-        and each != f"404 for {urljoin(base, path)}"
-        and not (guessed and each.startswith("404 for "))
+        fault
+        for fault in wrong
+        if "status of 404" not in fault
+        and fault != f"404 for {urljoin(base, path)}"
+        and not (guessed and fault.startswith("404 for "))
     ] == []
     assert page.evaluate("getComputedStyle(document.querySelector('.bd-main')).display") == "flex", "styled"
     assert sideways(page) == []
@@ -347,7 +347,7 @@ def test_a_page_for_errors_that_breaks_is_rejected(visit, serve, tmp_path):
     (tmp_path / "a.css").write_text("h1 {color: red}")
     base = serve(tmp_path)
     page, wrong = visit(base, "deep/er/none.html")
-    assert any("a.css" in each for each in wrong)
+    assert any("a.css" in fault for fault in wrong)
 
 
 # The checkers reject --------------------------------------------------------------------------------------------
@@ -375,7 +375,7 @@ def test_a_sound_page_passes(made):
 def test_a_page_that_asks_or_errs_is_rejected(made, body, complaint):
     page, wrong = made(body)
     page.wait_for_timeout(300)
-    assert any(each.startswith(complaint) for each in wrong), wrong
+    assert any(fault.startswith(complaint) for fault in wrong), wrong
 
 
 @pytest.mark.parametrize(
@@ -398,7 +398,7 @@ def test_a_page_that_asks_or_errs_is_rejected(made, body, complaint):
 )
 def test_bad_mathematics_is_rejected(made, body, complaint):
     page, _ = made(body)
-    assert any(each.startswith(complaint) for each in bad_mathematics(page))
+    assert any(fault.startswith(complaint) for fault in bad_mathematics(page))
 
 
 @pytest.mark.parametrize(
@@ -411,7 +411,7 @@ def test_bad_mathematics_is_rejected(made, body, complaint):
 )
 def test_what_is_too_wide_is_rejected(made, body, complaint):
     page, _ = made(body)
-    assert any(each.startswith(complaint) for each in sideways(page))
+    assert any(fault.startswith(complaint) for fault in sideways(page))
 
 
 @pytest.mark.parametrize(
@@ -428,7 +428,7 @@ def test_what_is_too_wide_is_rejected(made, body, complaint):
 )
 def test_bad_figures_are_rejected(made, body, complaint):
     page, _ = made(f'<figure><span class="themed">{body}</span></figure>')
-    assert any(each.startswith(complaint) for each in figures(page))
+    assert any(fault.startswith(complaint) for fault in figures(page))
 
 
 def test_poor_descriptions_are_rejected():

@@ -66,15 +66,15 @@ def printed():
     for kind in lab.NOISE:
         if kind != "Bernoulli":
             yield f'noise["{kind}"].density', lab.noise_density(kind), []
-    for each in lab.cases():
-        sliders = [*lab.LAWS[each.law][2], lab.INTEGRANDS[each.integrand][2]]
+    for case in lab.cases():
+        sliders = [*lab.LAWS[case.law][2], lab.INTEGRANDS[case.integrand][2]]
         for part in ("gradient", "baseline", "weighted", "squared"):
-            if getattr(each, part) is not None:
-                yield f'cases["{each.key}"].{part}', getattr(each, part), sliders
-        for i, estimator in enumerate(each.estimators):
+            if getattr(case, part) is not None:
+                yield f'cases["{case.key}"].{part}', getattr(case, part), sliders
+        for i, estimator in enumerate(case.estimators):
             for part in ("value", "variance"):
                 if getattr(estimator, part) is not None:
-                    yield f'cases["{each.key}"].estimators[{i}].{part}', getattr(estimator, part), sliders
+                    yield f'cases["{case.key}"].estimators[{i}].{part}', getattr(estimator, part), sliders
 
 
 def random_points(function, sliders, rng, many=3):
@@ -166,8 +166,8 @@ def test_the_labs_in_the_chapters_name_what_there_is():
             if 'class="lab ' in (source := "".join(cell["source"])):
                 found.append(path.stem)
                 given = dict(re.findall(r'data-(\w+)="([^"]*)"', source))
-                each = next(c for c in lab.cases() if c.key == "{integrand}/{law}/{parameter}".format(**given))
-                assert set(given["estimators"].split()) <= {e.name for e in each.estimators}
+                case = next(c for c in lab.cases() if c.key == "{integrand}/{law}/{parameter}".format(**given))
+                assert set(given["estimators"].split()) <= {e.name for e in case.estimators}
                 assert all(
                     f"../_static/{name}" in source
                     for name in ("uplot/uPlot.min.css", "lab.css", "uplot/uPlot.iife.min.js", "lab-data.js", "lab.js")
@@ -209,7 +209,7 @@ def oracle(i):
         "pathwise": gl.pathwise(J, theta),
         "measure": gl.measure_valued(J, theta, coupled=True),
     }
-    return gl.exact(estimators["pathwise"], at), b, {each: gl.variance(G, at) for each, G in estimators.items()}
+    return gl.exact(estimators["pathwise"], at), b, {rule: gl.variance(G, at) for rule, G in estimators.items()}
 
 
 def computed(data, script=SCRIPT):
@@ -484,7 +484,9 @@ def test_the_lab_fits_a_phone_and_a_server(browser, data, tmp_path):
     try:
         page = opened(browser, f"http://127.0.0.1:{server.server_port}/sub/book/lab.html", width=390)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        assert [each for each in page.complaints if "favicon" not in each and "404" not in each] == []
+        assert [
+            complaint for complaint in page.complaints if "favicon" not in complaint and "404" not in complaint
+        ] == []
         page.close()
     finally:
         server.shutdown()

@@ -81,7 +81,7 @@ def joined(site, sentence=lambda lab: ""):
 
 
 def links(article):
-    return [each.get("href") for each in article.find_all("a")]
+    return [link.get("href") for link in article.find_all("a")]
 
 
 # Joining --------------------------------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_what_refers_to_an_id_follows_it(site):
     )["book/a"]
     assert page.path["marker-end"] == "url(#book-a--g)" and page.path["style"] == "fill:url(#book-a--g)"
     assert page.find("p", string="y")["aria-labelledby"] == "book-a--i book-a--g"
-    assert [each.get("id") for each in page.find_all("i")] == ["book-a--i", None]  # an id stands once
+    assert [tag.get("id") for tag in page.find_all("i")] == ["book-a--i", None]  # an id stands once
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_document(site):
     html = BeautifulSoup(
         pdf.document([(None, ["book/a"]), ("Part & more", ["book/b"])], joined(built), FACTS, built), "html.parser"
     )
-    assert [(each.name, each.get_text()) for each in html.find_all(re.compile("^h[1-6]$"))] == [
+    assert [(heading.name, heading.get_text()) for heading in html.find_all(re.compile("^h[1-6]$"))] == [
         ("h1", "A Book"),
         ("h1", "Contents"),
         ("h1", "Preface"),
@@ -254,7 +254,7 @@ def outline(opened):
 
 
 def alternatives(opened):
-    return {str(each.Alt) for each in opened.objects if isinstance(each, pikepdf.Dictionary) and "/Alt" in each}
+    return {str(entry.Alt) for entry in opened.objects if isinstance(entry, pikepdf.Dictionary) and "/Alt" in entry}
 
 
 def faults(path, html):
@@ -270,9 +270,9 @@ def faults(path, html):
         }.items():
             found += [] if there else [name]
         # Chromium prints no links of drawings.
-        wanted = Counter(unquote(each["href"][1:]) for each in document.select('a[href^="#"]:not(svg a)'))
+        wanted = Counter(unquote(link["href"][1:]) for link in document.select('a[href^="#"]:not(svg a)'))
         leads = Counter(
-            str(each.Dest)[1:] for page in opened.pages for each in page.get("/Annots", []) if "/Dest" in each
+            str(link.Dest)[1:] for page in opened.pages for link in page.get("/Annots", []) if "/Dest" in link
         )
         where = {name[1:] for name in root.get("/Dests", {})}
         found += [f"link to nowhere: {name}" for name in leads if name not in where]
@@ -285,7 +285,7 @@ def faults(path, html):
             for font in page.get("/Resources", {}).get("/Font", {}).values()
             if not embedded(font)
         ]
-        headings = [" ".join(each.get_text().split()) for each in document.find_all(re.compile("^h[1-6]$"))]
+        headings = [" ".join(heading.get_text().split()) for heading in document.find_all(re.compile("^h[1-6]$"))]
         found += (
             [f"{len(headings)} headings, {len(outline(opened))} bookmarks"]
             if len(outline(opened)) != len(headings)
@@ -293,19 +293,19 @@ def faults(path, html):
         )
         said = alternatives(opened)
         found += [
-            f"formula without its text: {each['aria-label']}"
-            for each in document.select(".katex[aria-label]")
-            if each["aria-label"] not in said
+            f"formula without its text: {typeset['aria-label']}"
+            for typeset in document.select(".katex[aria-label]")
+            if typeset["aria-label"] not in said
         ]
 
     def tex(text):
         return Counter(re.findall(r"\$\$|\\[a-zA-Z]{2,}", text))
 
     in_code = sum(
-        (tex(each.get_text()) for each in document.select("pre, code:not(pre code)")), Counter()
+        (tex(code.get_text()) for code in document.select("pre, code:not(pre code)")), Counter()
     )  # there it is meant
     raw = sum((tex(text) for text in texts(path)), Counter()) - in_code
-    found += [f"raw TeX: {each}" for each in raw]
+    found += [f"raw TeX: {command}" for command in raw]
     return found
 
 
@@ -391,7 +391,7 @@ def test_a_bad_pdf_is_rejected(print_book):
         ),
         (without(lambda opened: opened.Root, "/Outlines"), "6 headings, 0 bookmarks"),
     ]:
-        assert any(each.startswith(complaint) for each in spoilt(spoil)), complaint
+        assert any(fault.startswith(complaint) for fault in spoilt(spoil)), complaint
     html.write_text(
         html.read_text("utf8").replace('aria-label="y^2"', 'aria-label="z"').replace('"\\frac"', ""), "utf8"
     )

@@ -205,7 +205,7 @@ def test_a_figure_without_words_is_rejected():
         ("Plot of " + sound["image"]["alt"], "picture of a picture"),
         (sound["image"]["alt"].replace("n,", "$n$,"), "TeX"),
     ]:
-        assert [each for each in lacking(sound | {"image": {"alt": alt}}) if what in each], alt
+        assert [fault for fault in lacking(sound | {"image": {"alt": alt}}) if what in fault], alt
 
 
 def test_bad_drawings_are_rejected():
@@ -219,7 +219,7 @@ def test_bad_drawings_are_rejected():
         (sound.replace("0.09", "0.07"), "words of 7.0 pixels"),
         ('<svg width="9pt"/>', "words of 0.0 pixels"),
     ]:
-        assert any(flaw in each for each in flaws(bad)), flaw
+        assert any(flaw in fault for fault in flaws(bad)), flaw
 
 
 def drawn(values, **labels):

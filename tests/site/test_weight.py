@@ -154,7 +154,7 @@ def test_a_picture_without_a_place_is_rejected(made):
 def test_links_land_on_equations_far_below(visit, served, width):
     page, _ = visit(served, audit.longest().removeprefix("/"), width)
     targets = page.eval_on_selector_all(
-        "article div.math[id]", "all => all.filter(each => each.offsetParent).map(each => each.id)"
+        "article div.math[id]", "all => all.filter(equation => equation.offsetParent).map(equation => equation.id)"
     )
     assert len(targets) > 5
     half_a_line = 12
@@ -221,9 +221,9 @@ def test_styles_keep_what_can_apply(tmp_path):
 
 def computed(page):
     """What the styles of a page come to, outside formulas."""
-    return page.evaluate("""() => [...document.querySelectorAll('body, body *:not(.katex *)')].map(each => {
-        const style = getComputedStyle(each), box = each.getBoundingClientRect();
-        return [each.tagName, String(each.className), ...['display', 'color', 'backgroundColor', 'fontSize', 'fontWeight', 'margin', 'padding',
+    return page.evaluate("""() => [...document.querySelectorAll('body, body *:not(.katex *)')].map(element => {
+        const style = getComputedStyle(element), box = element.getBoundingClientRect();
+        return [element.tagName, String(element.className), ...['display', 'color', 'backgroundColor', 'fontSize', 'fontWeight', 'margin', 'padding',
                 'border', 'position', 'visibility', 'opacity'].map(name => style[name]), Math.round(box.width), Math.round(box.height)].join();
     })""")
 
