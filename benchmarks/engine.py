@@ -73,8 +73,8 @@ def _estimates(samples: int, problem: str, rule: str) -> Callable:
 def workers(samples: int, logistic: int, cores: int, repetitions: int) -> dict:
     """How many times faster all cores are than one thread, by threads and by processes, on light and on heavy draws.
 
-    On a machine that others use as well, a second core is not always there: the draws alone, one long call of NumPy after
-    the other, show what this machine gives. The ratio of the best times is the least disturbed.
+    On a machine that others use as well, a second core is not always there: the draws alone, one long call of NumPy
+    after the other, show what this machine gives. The ratio of the best times is the least disturbed.
     """
     cases = [(PROBLEMS[problem].title, rule, _estimates(logistic if problem in LOGISTIC else samples, problem, rule))
              for problem, rule in LOADS]  # fmt: skip
@@ -134,7 +134,7 @@ def cost(samples: int, cores: int, repetitions: int) -> dict:
 
 
 def _peak_memory() -> int:
-    """Bytes. Linux's ru_maxrss is inherited from the process that started this one; the high-water mark in /proc is not."""
+    """Bytes. Linux's ru_maxrss is inherited from the process that started this one; the mark in /proc is not."""
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
@@ -173,7 +173,7 @@ def quasi_problems() -> list[tuple[int, str, sp.Expr, float]]:
 
 
 def quasi(points: list[int], cores: int, repetitions: int) -> dict:
-    """How many times smaller the standard error of scrambled Sobol' points is than that of plain draws, at equal time."""
+    """How many times smaller the standard error of scrambled Sobol' points is than plain draws', at equal time."""
     many = ThreadPoolExecutor(cores)
     rows = [
         _gain(d, title, gl.Expectation(F), exact, count, many, repetitions)

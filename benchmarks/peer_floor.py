@@ -1,7 +1,7 @@
 """The floor: what any NumPy program must spend, the Normal draws and each transcendental function of F once.
 
-As cheap as it can be made: one generator for each thread, arrays that stay in the cache, everything in place, and neither
-products, sums, derivatives nor moments.
+As cheap as it can be made: one generator for each thread, arrays that stay in the cache, everything in place, and
+neither products, sums, derivatives nor moments.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 *jit, grad*: as its documentation writes it, the compiled gradient of a batch's mean, called batch after batch on the
 processor as one device (XLA itself spreads a batch over the cores).
 
-*tuned*: whatever is fastest of that and of one compiled program that loops over the batches, on one device or on a device
-for each core (run.py asks XLA for these), with either generator of random numbers: threefry2x32, the default, or rbg.
+*tuned*: whatever is fastest of that and of one compiled program that loops over the batches, on one device or on a
+device for each core (run.py asks XLA for these), with either generator of random numbers: threefry2x32, the default,
+or rbg.
 """
 
 from __future__ import annotations

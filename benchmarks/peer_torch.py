@@ -1,4 +1,4 @@
-"""PyTorch: ``rsample`` and autograd for the pathwise gradient, the detached surrogate F · log p for the score function."""
+"""PyTorch: ``rsample`` and autograd for the pathwise gradient, the detached surrogate F · log p for the score."""
 
 from __future__ import annotations
 

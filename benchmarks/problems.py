@@ -1,8 +1,8 @@
 r"""What is estimated: the gradient in location and scale of :math:`E_{x \sim N(m, s^2)}[F(x)]`.
 
 Each scalar F is written once, in SymPy, and printed for every framework from here: the work cannot differ by a typing
-error. The logistic problem is a matrix product and is written in each framework's own terms; the check against the exact
-gradient, computed here by quadrature, keeps those alike.
+error. The logistic problem is a matrix product and is written in each framework's own terms; the check against the
+exact gradient, computed here by quadrature, keeps those alike.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class ArrayLaw:
         return dict(zip(self.parameters, self._call("score", x, at)))
 
     def velocity(self, x: np.ndarray, at: Arrays) -> dict[sp.Symbol, np.ndarray]:
-        r"""The velocity :math:`\partial_\theta g_\theta(\varepsilon)`, :math:`\varepsilon = g_\theta^{-1}(x)`, for each θ.
+        r"""The velocity :math:`\partial_\theta g_\theta(\varepsilon)` at :math:`x = g_\theta(\varepsilon)`, for each θ.
 
         The Jacobian of the path is diagonal: entry i moves with θ_i alone.
         """

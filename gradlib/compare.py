@@ -190,8 +190,8 @@ def compare(
     r"""All estimators of one derivative that gradlib knows, with exact variances.
 
     The unbiased ones: score function (plain; with the mean of F, with the optimal constant and with
-    leave-one-out as baseline; with F's Taylor polynomial as control variate), pathwise (without the direct term, too, where
-    that has mean zero), measure-valued (plain and coupled), and the sum over finite variables. For
+    leave-one-out as baseline; with F's Taylor polynomial as control variate), pathwise (without the direct term, too,
+    where that has mean zero), measure-valued (plain and coupled), and the sum over finite variables. For
     comparison the biased ones: a central difference with common random numbers (step 0.05), and for discrete
     variables straight-through and Gumbel-softmax (temperature 0.5).
 

@@ -194,7 +194,8 @@ def inverse(formula: Formula) -> Callable[[np.ndarray], np.ndarray]:
     if formula.discrete:
         if masses.sum() < 1 - 1e-12:
             raise ValueError(
-                f"{1 - masses.sum():.2g} of the mass lies beyond {LONGEST:,} values: such a tail cannot be drawn by inversion"
+                f"{1 - masses.sum():.2g} of the mass lies beyond {LONGEST:,} values: "
+                "such a tail cannot be drawn by inversion"
             )
         return lambda u: edges[np.searchsorted(below[:-1], u, side="right")]
     # One piece between any two kinks: the numerical inversion wants a smooth density.

@@ -1,8 +1,8 @@
 r"""What a law can be asked, whatever its kind.
 
 A :class:`~gradlib.core.law.Law` is the distribution of one random variable: its parameters and their joint domain,
-its support, density, score and velocity, its draws and quantiles, its distribution function, its weak derivatives. Where
-a law has none of these it says why. Three kinds answer: :class:`FamilyLaw` (a row of
+its support, density, score and velocity, its draws and quantiles, its distribution function, its weak derivatives.
+Where a law has none of these it says why. Three kinds answer: :class:`FamilyLaw` (a row of
 ``FAMILIES``), :class:`TableLaw` (finitely many values with a probability each) and
 :class:`gradlib.core.density.DensityLaw` (a density in one formula). Nobody outside asks which of them it is; what may
 be asked is whether a law is discrete, finite (it has a table) or abstract (its density is an undefined function).

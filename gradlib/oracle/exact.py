@@ -204,7 +204,7 @@ class _Oracle:
         return function_of(arguments, expression, self.modules)
 
     def _arrays(self, names: list[sp.Symbol], integrand: sp.Expr, probe: tuple[float, ...]) -> Callable | None:
-        """The integrand on arrays, in double precision. ``None`` where SciPy has no name for it, or not at the probe."""
+        """The integrand on arrays, in double precision. ``None`` where SciPy has no name for it or not at the probe."""
         if self.has_black_box or integrand.has(Velocity):
             return None
         f = function_of(names, integrand, "scipy")

@@ -1,4 +1,4 @@
-"""The benchmark's harness: like work only, ratios within a repetition, and a committed result that says where it is from."""
+"""The benchmark's harness: like work only, ratios within a repetition, and a committed result that names its origin."""
 
 import json
 import sys

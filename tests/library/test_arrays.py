@@ -86,9 +86,10 @@ def test_implicit_velocity_in_each_entry(name):
 
 
 PAIRS = {
-    "Normal mean": (st.Normal("x", m, k), m), "Normal std": (st.Normal("x", m, sp.exp(r)), r), "Exponential": (st.Exponential("x", k), k),
-    "Gamma": (st.Gamma("x", 2, k), k), "Poisson": (st.Poisson("x", k), k), "Laplace": (st.Laplace("x", m, k), k),
-    "Bernoulli": (st.Bernoulli("x", 1 / (1 + sp.exp(-r))), r), "Uniform": (st.Uniform("x", 0, k), k),
+    "Normal mean": (st.Normal("x", m, k), m), "Normal std": (st.Normal("x", m, sp.exp(r)), r),
+    "Exponential": (st.Exponential("x", k), k), "Gamma": (st.Gamma("x", 2, k), k), "Poisson": (st.Poisson("x", k), k),
+    "Laplace": (st.Laplace("x", m, k), k), "Bernoulli": (st.Bernoulli("x", 1 / (1 + sp.exp(-r))), r),
+    "Uniform": (st.Uniform("x", 0, k), k),
 }  # fmt: skip
 
 
@@ -135,15 +136,29 @@ def test_a_softmax_policy():
 
 BAD = {
     "no random symbol": (lambda: gl.ArrayLaw(3), TypeError, "random symbol"),
-    "missing": (lambda: gl.ArrayLaw(st.Normal("x", m, k)).draw(np.random.default_rng(0), {m: 0.0}), ValueError, "no value for k"),
-    "unknown": (lambda: gl.ArrayLaw(st.Normal("x", m, 1)).draw(np.random.default_rng(0), {m: 0.0, k: 1.0}), ValueError, "k is no parameter"),
-    "domain": (lambda: gl.ArrayLaw(st.Normal("x", m, k)).score(0.0, {m: 0.0, k: np.array([1.0, -1.0])}), ValueError, "std of Normal must be positive in every entry"),
+    "missing": (
+        lambda: gl.ArrayLaw(st.Normal("x", m, k)).draw(np.random.default_rng(0), {m: 0.0}),
+        ValueError, "no value for k"),
+    "unknown": (
+        lambda: gl.ArrayLaw(st.Normal("x", m, 1)).draw(np.random.default_rng(0), {m: 0.0, k: 1.0}),
+        ValueError, "k is no parameter"),
+    "domain": (
+        lambda: gl.ArrayLaw(st.Normal("x", m, k)).score(0.0, {m: 0.0, k: np.array([1.0, -1.0])}),
+        ValueError, "std of Normal must be positive in every entry"),
     "nan": (lambda: gl.ArrayLaw(st.Normal("x", m, 1)).score(0.0, {m: np.nan}), ValueError, "must be finite"),
     "names": (lambda: gl.ArrayLaw(st.Normal("x", m, 1)).score(0.0, [1.0]), TypeError, "dictionary"),
-    "no path": (lambda: gl.ArrayLaw(st.Poisson("x", k)).velocity(np.ones(2), {k: 1.0}), gl.UnsoundEstimator, "is discrete, and its draws do not move"),
-    "probabilities": (lambda: gl.ArrayLaw(st.FiniteRV("x", {0: p, 1: 1 - p})).score(np.ones(2), {p: np.array([0.5, 1.5])}), ValueError, "non-negative and sum to 1"),
-    "two parameters": (lambda: gl.ArrayLaw(st.Normal("x", k, k)).weak_derivative(k, np.random.default_rng(0), {k: 1.0}), gl.UnsoundEstimator, "enters 2 parameters"),
-    "no pair": (lambda: gl.ArrayLaw(st.Gamma("x", k, 1)).weak_derivative(k, np.random.default_rng(0), {k: 1.0}), gl.UnsoundEstimator, "no pair"),
+    "no path": (
+        lambda: gl.ArrayLaw(st.Poisson("x", k)).velocity(np.ones(2), {k: 1.0}),
+        gl.UnsoundEstimator, "is discrete, and its draws do not move"),
+    "probabilities": (
+        lambda: gl.ArrayLaw(st.FiniteRV("x", {0: p, 1: 1 - p})).score(np.ones(2), {p: np.array([0.5, 1.5])}),
+        ValueError, "non-negative and sum to 1"),
+    "two parameters": (
+        lambda: gl.ArrayLaw(st.Normal("x", k, k)).weak_derivative(k, np.random.default_rng(0), {k: 1.0}),
+        gl.UnsoundEstimator, "enters 2 parameters"),
+    "no pair": (
+        lambda: gl.ArrayLaw(st.Gamma("x", k, 1)).weak_derivative(k, np.random.default_rng(0), {k: 1.0}),
+        gl.UnsoundEstimator, "no pair"),
 }  # fmt: skip
 
 

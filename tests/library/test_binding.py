@@ -53,8 +53,10 @@ def test_wrong_symbols(number, at, error, match):
 @every
 @pytest.mark.parametrize(
     "value, error",
-    [("1", TypeError), (None, TypeError), ([1], TypeError), (np.array([1.0]), TypeError), (1j, TypeError), (True, TypeError), (sp.I, TypeError), (x, TypeError),
-     (float("nan"), ValueError), (float("inf"), ValueError), (sp.oo, ValueError), (sp.nan, ValueError), (10**400, ValueError), (-1, ValueError), (0, ValueError)],
+    [("1", TypeError), (None, TypeError), ([1], TypeError), (np.array([1.0]), TypeError), (1j, TypeError),
+     (True, TypeError), (sp.I, TypeError), (x, TypeError),
+     (float("nan"), ValueError), (float("inf"), ValueError), (sp.oo, ValueError), (sp.nan, ValueError),
+     (10**400, ValueError), (-1, ValueError), (0, ValueError)],
 )  # fmt: skip
 def test_wrong_values(number, value, error):
     with pytest.raises(error, match="sigma"):
@@ -128,10 +130,23 @@ CALLS = {
     # integrand with black boxes, the boxes and their derivatives, the same written out
     "F(X)": (F(X), {F: square, F(x).diff(x): slope}, X**2),
     "F of an expression": (F(mu**2 + sigma * X), {F: square, F(y).diff(y): slope}, (mu**2 + sigma * X) ** 2),
-    "F(X, theta)": (F(X, mu) * mu, {F: lambda a, m: a * a * m, F(x, y).diff(x): lambda a, m: 2 * a * m, F(x, y).diff(y): lambda a, m: a * a}, X**2 * mu**2),
-    "F(X, X)": (F(X, X), {F: lambda a, b: a * b * b, F(x, y).diff(x): lambda a, b: b * b, F(x, y).diff(y): lambda a, b: 2 * a * b}, X**3),
-    "F(g(X, theta))": (F(g(X, mu)), {F: square, F(x).diff(x): slope, g: lambda a, m: a + m**2, g(x, y).diff(x): lambda a, m: one(a), g(x, y).diff(y): lambda a, m: 2 * m * one(a)}, (X + mu**2) ** 2),
-    "a product": (F(X**2) * H(X), {F: square, H: np.cos, F(x).diff(x): slope, H(x).diff(x): lambda v: -np.sin(v)}, X**4 * sp.cos(X)),
+    "F(X, theta)": (
+        F(X, mu) * mu,
+        {F: lambda a, m: a * a * m, F(x, y).diff(x): lambda a, m: 2 * a * m, F(x, y).diff(y): lambda a, m: a * a},
+        X**2 * mu**2),
+    "F(X, X)": (
+        F(X, X),
+        {F: lambda a, b: a * b * b, F(x, y).diff(x): lambda a, b: b * b, F(x, y).diff(y): lambda a, b: 2 * a * b},
+        X**3),
+    "F(g(X, theta))": (
+        F(g(X, mu)),
+        {F: square, F(x).diff(x): slope, g: lambda a, m: a + m**2,
+         g(x, y).diff(x): lambda a, m: one(a), g(x, y).diff(y): lambda a, m: 2 * m * one(a)},
+        (X + mu**2) ** 2),
+    "a product": (
+        F(X**2) * H(X),
+        {F: square, H: np.cos, F(x).diff(x): slope, H(x).diff(x): lambda v: -np.sin(v)},
+        X**4 * sp.cos(X)),
 }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def names(rows) -> set[str]:
 
 @pytest.mark.parametrize("label", EXAMPLES)
 def test_every_number_is_right(label):
-    """The same exact mean in each sound row, the oracle's variance, a measured value within 5 standard errors, and the order."""
+    """The same exact mean in each sound row, the oracle's variance, a measured one within 5 errors, the order."""
     result = table(label)
     want = EXAMPLES[label][3]
     assert want is None or result.truth == pytest.approx(want, rel=1e-8)
@@ -231,7 +231,8 @@ F = sp.Function("F")
     (lambda: gl.compare(gl.Expectation(B), p, {p: 0.3}, samples=1e5), TypeError, "samples=100_000"),
     (lambda: gl.compare(gl.Expectation(B), p, {p: 0.3}, rng=-1), ValueError, "rng|seed"),
     (lambda: gl.compare(gl.Expectation(F(X)), mu, {mu: 1}), ValueError, "undefined function F"),
-    (lambda: gl.compare(gl.Expectation(sp.Heaviside(T - theta)), theta, {theta: 1}), gl.UnsoundEstimator, "no unbiased estimator.*pathwise: .*jumps"),
+    (lambda: gl.compare(gl.Expectation(sp.Heaviside(T - theta)), theta, {theta: 1}),
+     gl.UnsoundEstimator, "no unbiased estimator.*pathwise: .*jumps"),
 ])  # fmt: skip
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):

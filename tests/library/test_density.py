@@ -189,22 +189,25 @@ def test_elementwise_on_arrays():
 # --- every family of sympy.stats -----------------------------------------------------------------
 
 ARGUMENTS = {  # where (1.3, 2.2, …) do not do
-    "Arcsin": (0, 2), "Benini": (1.5, 0.7, 1), "BoundedPareto": (1.5, 1, 4), "ChiNoncentral": (2, 1.1), "ExGaussian": (0, 1, 1.5),
-    "FDistribution": (3, 7), "FisherZ": (3, 7), "Gumbel": (1.2, 0.3, True), "LogitNormal": (0.3, 0.8), "PowerFunction": (2.5, 0, 2),
+    "Arcsin": (0, 2), "Benini": (1.5, 0.7, 1), "BoundedPareto": (1.5, 1, 4), "ChiNoncentral": (2, 1.1),
+    "ExGaussian": (0, 1, 1.5), "FDistribution": (3, 7), "FisherZ": (3, 7), "Gumbel": (1.2, 0.3, True),
+    "LogitNormal": (0.3, 0.8), "PowerFunction": (2.5, 0, 2), "QuadraticU": (1, 3), "RaisedCosine": (0.5, 2),
+    "Reciprocal": (1, 4), "Trapezoidal": (0, 1, 2, 4), "Triangular": (0, 4, 1), "WignerSemicircle": (2,),
+    "FlorySchulz": (0.4,), "Logarithmic": (0.4,), "YuleSimon": (5.0,), "Zeta": (6.0,),
     "Frechet": (1.3, 2.2, 0),  # SymPy's support begins at 0, whatever the third is
-    "QuadraticU": (1, 3), "RaisedCosine": (0.5, 2), "Reciprocal": (1, 4), "Trapezoidal": (0, 1, 2, 4), "Triangular": (0, 4, 1),
-    "WignerSemicircle": (2,), "FlorySchulz": (0.4,), "Logarithmic": (0.4,), "YuleSimon": (5.0,), "Zeta": (6.0,),
 }  # fmt: skip
 
-#: Every family without a row, and by which ways the gradient in its first parameter comes: by the score, along the path.
+#: Every family without a row, and by which ways the gradient in its first parameter comes: by the score, by the path.
 WAYS = {
     "Arcsin": "path", "Benini": "both", "BetaPrime": "both", "BoundedPareto": "both", "Chi": "both", "Dagum": "both",
-    "ExGaussian": "both", "ExponentialPower": "both", "FDistribution": "both", "FisherZ": "both", "Frechet": "both", "Gumbel": "both",
+    "ExGaussian": "both", "ExponentialPower": "both", "FDistribution": "both", "FisherZ": "both", "Gumbel": "both",
+    "Frechet": "both",
     "LogLogistic": "both", "LogitNormal": "both", "Levy": "both", "Lomax": "both", "Moyal": "both", "Nakagami": "both",
     "GaussianInverse": "both", "PowerFunction": "both", "ShiftedGompertz": "both",
     "RaisedCosine": "score", "WignerSemicircle": "score",  # the support moves, and SymPy has no distribution function
     "FlorySchulz": "score", "Logarithmic": "score", "YuleSimon": "score",  # discrete
-    "QuadraticU": "neither", "Reciprocal": "neither", "Trapezoidal": "neither", "Triangular": "neither",  # an edge is the parameter
+    "QuadraticU": "neither", "Reciprocal": "neither",  # an edge is the parameter
+    "Trapezoidal": "neither", "Triangular": "neither",  # the same
     "Zeta": "neither",  # SymPy has no derivative of its constant
     "ChiNoncentral": "neither",  # the same
 }  # fmt: skip

@@ -261,9 +261,11 @@ UNSOUND = {
     "uniform": (gl.score_function, U**2, sigma, "ends at sigma, which moves with sigma", "Use pathwise"),
     "uniform, both ends": (gl.score_function, V**2, theta, "ends at theta, which moves", "Use pathwise"),
     "pareto scale": (gl.score_function, 1 / Q, sigma, "ends at sigma, which moves", "Use pathwise"),
-    "F hides its edge value": (gl.score_function, sp.Piecewise((0, U >= sigma), (1, True)), sigma, "boundary term", "Use pathwise"),
+    "F hides its edge value": (
+        gl.score_function, sp.Piecewise((0, U >= sigma), (1, True)), sigma, "boundary term", "Use pathwise"),
     "F hides it in H(0)": (gl.score_function, sp.Heaviside(sigma - U, 0), sigma, "boundary term", "Use pathwise"),
-    "table value moves": (gl.score_function, T**2, theta, "a value that T takes depends on theta", "into the integrand"),
+    "table value moves": (
+        gl.score_function, T**2, theta, "a value that T takes depends on theta", "into the integrand"),
     "discrete path": (gl.pathwise, st.Poisson("K", sigma) ** 2, sigma, "K is discrete", "Use score_function"),
     "finite path": (gl.pathwise, st.Bernoulli("K", p), p, "K is discrete", "Use score_function"),
     "Heaviside": (gl.pathwise, sp.Heaviside(X), mu, "jumps by 1 at X = 0", "Use score_function"),
@@ -271,18 +273,22 @@ UNSOUND = {
     "sign": (gl.pathwise, sp.sign(X - 1), mu, "jumps by 2 at X = 1", "Use score_function"),
     "floor": (gl.pathwise, sp.floor(X), mu, "jumps by 1 at X = m, m a whole number", "Use score_function"),
     "black box": (gl.pathwise, F(X), mu, "cannot be decided", 'assume="continuous"'),
-    "moving threshold, score": (gl.score_function, step(X > theta), theta, "jumps by 1 at X = theta", "by hand, or smooth"),
+    "moving threshold, score": (
+        gl.score_function, step(X > theta), theta, "jumps by 1 at X = theta", "by hand, or smooth"),
     "moving threshold, path": (gl.pathwise, step(X > theta), theta, "jumps by 1 at X = theta", "by hand, or smooth"),
-    "threshold moves with the law": (gl.score_function, sp.Heaviside(Z - theta), theta, "jumps by 1 at Z = theta", "by hand"),
-    "moving threshold, discrete": (gl.score_function, sp.Heaviside(st.Poisson("K", 2) - theta), theta, "K = theta", "by hand"),
+    "threshold moves with the law": (
+        gl.score_function, sp.Heaviside(Z - theta), theta, "jumps by 1 at Z = theta", "by hand"),
+    "moving threshold, discrete": (
+        gl.score_function, sp.Heaviside(st.Poisson("K", 2) - theta), theta, "K = theta", "by hand"),
     "moving black box": (gl.score_function, F(X, theta), theta, "cannot be decided", 'assume="continuous"'),
     "moving singularity": (gl.score_function, sp.log(sp.Abs(X - theta)), theta, "pole at X = theta", "by hand"),
     "whole number": (gl.score_function, st.Binomial("K", n, p), n, "n is a whole number", "Compare two expectations"),
-    "whole number, undeclared": (gl.score_function, st.Binomial("K", a, p), a, "a is a whole number", "Compare two expectations"),
+    "whole number, undeclared": (
+        gl.score_function, st.Binomial("K", a, p), a, "a is a whole number", "Compare two expectations"),
     "integer symbol": (gl.pathwise, st.Normal("X", n, 1) ** 2, n, "n is a whole number", "Compare two expectations"),
     "abstract density": (
-        gl.pathwise, st.ContinuousRV(x, sp.Function("p")(x, theta), set=sp.Interval(-sp.oo, sp.oo)) ** 2, theta, "no path is known", "score_function",
-    ),
+        gl.pathwise, st.ContinuousRV(x, sp.Function("p")(x, theta), set=sp.Interval(-sp.oo, sp.oo)) ** 2, theta,
+        "no path is known", "score_function"),
 }  # fmt: skip
 
 
@@ -309,32 +315,40 @@ DISCONTINUOUS = [
     step(sp.And(X > 0, X < 1)), step(sp.Or(X < 0, X > 1)), step(sp.Not(X > 0)), step(X > Y), step(sp.Abs(X) < 1),
     step(sp.ITE(X > 0, X < 1, X < -1)), step(sp.Contains(X, sp.Interval(0, 1))), step(sp.Xor(X > 0, X > 1)),
     sp.Piecewise((step(X > 1), X > 0), (0, True)), sp.Piecewise((X, X < 0), (X + 1, X < 1), (X + 1, True)),
-    sp.Piecewise((X, X < 0)), sp.Piecewise((X, X**2 > 2), (0, True)), step(sp.Ne(X, sp.floor(X))),
-    sp.Heaviside(X, 0), sp.Heaviside(X, 1), sp.Heaviside(X - Y), sp.Heaviside(X * W), sp.Heaviside(X, 0) * sp.Heaviside(Y),
-    sp.Heaviside(sp.Heaviside(X) - sp.Rational(1, 2)), sp.Heaviside(1 / X), sp.Heaviside(sp.cos(X)), sp.Heaviside(X - sp.exp(-X)),
-    sp.Heaviside(sp.Abs(X) - 1), sp.Heaviside(sp.Max(X, -1)), sp.Max(sp.Heaviside(X), 0.5), sp.Min(sp.sign(X), X),
-    X * (X - 1) * sp.Heaviside(X) * sp.Heaviside(1 - X) + sp.Heaviside(X - 2), sp.Abs(sp.Heaviside(X) - sp.Rational(1, 3)),
-    sp.sign(X**2 - 1), sp.sign(X**3), sp.sign((X - 1) ** 3 * (X + 2) ** 2), sp.sign(sp.floor(X)),
-    sp.sign(sp.sin(X)) * X * (X - sp.pi), sp.floor(X / sp.pi) * X * (X - sp.pi) * (X - 2 * sp.pi),  # vanish at the first jumps only
-    sp.floor(X**2), sp.floor(sp.exp(X)), sp.floor(1 / X), sp.floor(sp.floor(X) / 2), sp.ceiling(2 * X), sp.frac(X), sp.Mod(X, 1),
-    sp.Mod(X**2, 2), sp.sin(sp.floor(X)), sp.cos(sp.pi * sp.floor(X)), sp.floor(X) * sp.sin(sp.pi * X / 2), sp.exp(sp.sign(X)),
-    sp.atan2(X, 1 - X), sp.atan2(W, X), sp.arg(X), sp.acot(X), sp.asin(sp.sin(X)), sp.atan(sp.tan(X)), sp.atan(1 / X), sp.tanh(1 / X),
-    sp.exp(1 / X), sp.exp(-1 / X), 2 ** (1 / X), sp.sin(1 / X), X * sp.sin(1 / X), 1 / X, 1 / (X - a), 1 / sp.Max(X, 0), sp.Max(1 / X, 0),
-    X / sp.Abs(X), sp.sqrt(X**2) / X, X ** sp.Rational(-1, 3), sp.Abs(X) ** a, sp.log(sp.Abs(X)), sp.log(X**2), sp.log(1 + sp.Heaviside(X)),
-    sp.tan(X), X * sp.tan(X), sp.cot(X), sp.sec(X), sp.csc(X), sp.coth(X), sp.gamma(X), sp.polygamma(0, X), sp.besselj(sp.Rational(-1, 2), X),
-    sp.bessely(0, X), sp.zeta(X), sp.DiracDelta(X), sp.KroneckerDelta(X, 0), sp.Ei(X), sp.elliptic_k(X), sp.factorial(X),
-    sp.Sum(sp.Heaviside(X - m) / 2**m, (m, 0, 9)), sp.Sum(sp.cos(X * m), (m, 0, 9)), sp.Integral(sp.sign(X - x), (x, 0, 1)), sp.im(sp.log(X)),
+    sp.Piecewise((X, X < 0)), sp.Piecewise((X, X**2 > 2), (0, True)), step(sp.Ne(X, sp.floor(X))), sp.Heaviside(X, 0),
+    sp.Heaviside(X, 1), sp.Heaviside(X - Y), sp.Heaviside(X * W), sp.Heaviside(X, 0) * sp.Heaviside(Y),
+    sp.Heaviside(sp.Heaviside(X) - sp.Rational(1, 2)), sp.Heaviside(1 / X), sp.Heaviside(sp.cos(X)),
+    sp.Heaviside(X - sp.exp(-X)), sp.Heaviside(sp.Abs(X) - 1), sp.Heaviside(sp.Max(X, -1)),
+    sp.Max(sp.Heaviside(X), 0.5), sp.Min(sp.sign(X), X),
+    X * (X - 1) * sp.Heaviside(X) * sp.Heaviside(1 - X) + sp.Heaviside(X - 2),
+    sp.Abs(sp.Heaviside(X) - sp.Rational(1, 3)), sp.sign(X**2 - 1), sp.sign(X**3), sp.sign((X - 1) ** 3 * (X + 2) ** 2),
+    sp.sign(sp.floor(X)),
+    # These two vanish at the first jumps only.
+    sp.sign(sp.sin(X)) * X * (X - sp.pi), sp.floor(X / sp.pi) * X * (X - sp.pi) * (X - 2 * sp.pi),
+    sp.floor(X**2), sp.floor(sp.exp(X)), sp.floor(1 / X), sp.floor(sp.floor(X) / 2), sp.ceiling(2 * X), sp.frac(X),
+    sp.Mod(X, 1), sp.Mod(X**2, 2), sp.sin(sp.floor(X)), sp.cos(sp.pi * sp.floor(X)),
+    sp.floor(X) * sp.sin(sp.pi * X / 2), sp.exp(sp.sign(X)), sp.atan2(X, 1 - X), sp.atan2(W, X), sp.arg(X), sp.acot(X),
+    sp.asin(sp.sin(X)), sp.atan(sp.tan(X)), sp.atan(1 / X), sp.tanh(1 / X), sp.exp(1 / X), sp.exp(-1 / X), 2 ** (1 / X),
+    sp.sin(1 / X), X * sp.sin(1 / X), 1 / X, 1 / (X - a), 1 / sp.Max(X, 0), sp.Max(1 / X, 0), X / sp.Abs(X),
+    sp.sqrt(X**2) / X, X ** sp.Rational(-1, 3), sp.Abs(X) ** a, sp.log(sp.Abs(X)), sp.log(X**2),
+    sp.log(1 + sp.Heaviside(X)), sp.tan(X), X * sp.tan(X), sp.cot(X), sp.sec(X), sp.csc(X), sp.coth(X), sp.gamma(X),
+    sp.polygamma(0, X), sp.besselj(sp.Rational(-1, 2), X), sp.bessely(0, X), sp.zeta(X), sp.DiracDelta(X),
+    sp.KroneckerDelta(X, 0), sp.Ei(X), sp.elliptic_k(X), sp.factorial(X), sp.Sum(sp.Heaviside(X - m) / 2**m, (m, 0, 9)),
+    sp.Sum(sp.cos(X * m), (m, 0, 9)), sp.Integral(sp.sign(X - x), (x, 0, 1)), sp.im(sp.log(X)),
 ]  # fmt: skip
 
 SMOOTH_ENOUGH = [
-    X * sp.Heaviside(X), sp.Abs(X), sp.Max(X, 0), sp.Max(X, 0, -X - 1), sp.Min(sp.Max(X, -1), 1), sp.Max(1 - sp.Abs(X), 0), X * sp.Abs(X),
-    sp.Piecewise((X, X > 0), (0, True)), sp.Piecewise((0, X < 0), (X, X < 1), (1, True)), sp.Piecewise((X * (1 - X), sp.And(X > 0, X < 1)), (0, True)),
-    sp.Piecewise((X**2 / 2, sp.Abs(X) <= c), (c * sp.Abs(X) - c**2 / 2, True)), sp.Piecewise((X - a, X > a), (0, True)), sp.Min(sp.Max(X, -c), c),
-    sp.Piecewise((5, sp.Eq(X, 0)), (X, True)), (X**2 - 1) * sp.Heaviside(X**2 - 1), sp.sign(X) ** 2 * X, sp.sqrt(sp.Abs(X)), sp.Abs(X) ** 3, sp.Abs(X) ** c,
-    sp.exp(-sp.Abs(X)), sp.log(1 + sp.exp(X)), sp.log(sp.cosh(X)), sp.log(c + sp.exp(X)), 1 / (1 + X**2), 1 / (c + X**2), 1 / (1 + sp.exp(-X)),
-    1 / (2 + sp.sin(X)), 1 / sp.Max(X, 1), sp.exp(-1 / X**2), X * sp.log(sp.Abs(X)), sp.sin(2 * sp.pi * sp.frac(X)), sp.cos(2 * sp.pi * sp.Mod(X, 1)),
-    sp.floor(X) + sp.sqrt(sp.frac(X)), sp.Heaviside(sp.sin(X)) * sp.sin(X), sp.sign(sp.sin(X)) * sp.sin(X), sp.besselj(0, X), sp.erf(X), sp.sinc(X), sp.Si(X),
-    sp.Abs(X - Y), sp.Max(X, Y), (X - Y) * sp.Heaviside(X - Y), sp.log(sp.exp(X) + sp.exp(Y)), sp.sqrt(1 + X**2 + Y**2), sp.sin(a * X + c), c**X,
+    X * sp.Heaviside(X), sp.Abs(X), sp.Max(X, 0), sp.Max(X, 0, -X - 1), sp.Min(sp.Max(X, -1), 1),
+    sp.Max(1 - sp.Abs(X), 0), X * sp.Abs(X), sp.Piecewise((X, X > 0), (0, True)),
+    sp.Piecewise((0, X < 0), (X, X < 1), (1, True)), sp.Piecewise((X * (1 - X), sp.And(X > 0, X < 1)), (0, True)),
+    sp.Piecewise((X**2 / 2, sp.Abs(X) <= c), (c * sp.Abs(X) - c**2 / 2, True)), sp.Piecewise((X - a, X > a), (0, True)),
+    sp.Min(sp.Max(X, -c), c), sp.Piecewise((5, sp.Eq(X, 0)), (X, True)), (X**2 - 1) * sp.Heaviside(X**2 - 1),
+    sp.sign(X) ** 2 * X, sp.sqrt(sp.Abs(X)), sp.Abs(X) ** 3, sp.Abs(X) ** c, sp.exp(-sp.Abs(X)), sp.log(1 + sp.exp(X)),
+    sp.log(sp.cosh(X)), sp.log(c + sp.exp(X)), 1 / (1 + X**2), 1 / (c + X**2), 1 / (1 + sp.exp(-X)),
+    1 / (2 + sp.sin(X)), 1 / sp.Max(X, 1), sp.exp(-1 / X**2), X * sp.log(sp.Abs(X)), sp.sin(2 * sp.pi * sp.frac(X)),
+    sp.cos(2 * sp.pi * sp.Mod(X, 1)), sp.floor(X) + sp.sqrt(sp.frac(X)), sp.Heaviside(sp.sin(X)) * sp.sin(X),
+    sp.sign(sp.sin(X)) * sp.sin(X), sp.besselj(0, X), sp.erf(X), sp.sinc(X), sp.Si(X), sp.Abs(X - Y), sp.Max(X, Y),
+    (X - Y) * sp.Heaviside(X - Y), sp.log(sp.exp(X) + sp.exp(Y)), sp.sqrt(1 + X**2 + Y**2), sp.sin(a * X + c), c**X,
 ]  # fmt: skip
 
 
@@ -350,8 +364,9 @@ def test_continuous_integrands_pass(integrand):
 
 
 MOVING = [
-    sp.Max(X - theta, 0), sp.Abs(X - theta), sp.Heaviside(X) * theta, (X - theta) * sp.Heaviside(X - theta), theta ** st.Poisson("K", 2),
-    sp.log(c + st.Poisson("K", 2)) * theta, sp.Heaviside(X) * sp.cos(theta * X), sp.floor(X) * theta,
+    sp.Max(X - theta, 0), sp.Abs(X - theta), sp.Heaviside(X) * theta, (X - theta) * sp.Heaviside(X - theta),
+    theta ** st.Poisson("K", 2), sp.log(c + st.Poisson("K", 2)) * theta, sp.Heaviside(X) * sp.cos(theta * X),
+    sp.floor(X) * theta,
 ]  # fmt: skip
 
 

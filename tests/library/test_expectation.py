@@ -15,7 +15,8 @@ F = sp.Function("F")
 
 @pytest.mark.parametrize(
     "integrand, where",
-    [(theta * X, "integrand"), (sp.cos(Z), "distribution"), (theta * Z, "both"), (F(X, theta), "integrand"), (F(Z), "distribution"), (F(Z, theta) + X, "both")],
+    [(theta * X, "integrand"), (sp.cos(Z), "distribution"), (theta * Z, "both"),
+     (F(X, theta), "integrand"), (F(Z), "distribution"), (F(Z, theta) + X, "both")],
 )  # fmt: skip
 def test_dependence(integrand, where):
     assert gl.dependence(gl.Expectation(integrand), theta) == where

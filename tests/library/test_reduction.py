@@ -1,4 +1,4 @@
-"""Variance reduction: means unchanged, variances as the oracle says, closed forms, biases where there are some, and second derivatives."""
+"""Variance reduction: unchanged means, the oracle's variances, closed forms, biases where due, second derivatives."""
 
 import numpy as np
 import pytest
@@ -33,34 +33,65 @@ UNBIASED = {
     "baseline, number": lambda: (score(SQUARE, mu, baseline=5), ONE, score(SQUARE, mu)),
     "baseline, mean": lambda: (score(COS, mu, baseline=gl.exact(COS, TWO)), TWO, path(COS, mu)),
     "baseline, expression": lambda: (score(BOTH, theta, baseline=theta**2 + 1), THETA, path(BOTH, theta)),
-    "baseline, optimal": lambda: (score(COS, sigma, baseline=gl.optimal_baseline(COS, sigma, TWO)), TWO, path(COS, sigma)),
+    "baseline, optimal": lambda: (
+        score(COS, sigma, baseline=gl.optimal_baseline(COS, sigma, TWO)), TWO, path(COS, sigma)),
     "baselines, two": lambda: (score(COS, [mu, sigma], baseline=[0.3, 2 * sigma]), TWO, path(COS, [mu, sigma])),
-    "baselines, optimal": lambda: (score(COS, [mu, sigma], baseline=gl.optimal_baseline(COS, [mu, sigma], TWO)), TWO, path(COS, [mu, sigma])),
+    "baselines, optimal": lambda: (
+        score(COS, [mu, sigma], baseline=gl.optimal_baseline(COS, [mu, sigma], TWO)), TWO, path(COS, [mu, sigma])),
     "leave-one-out, 2": lambda: (score(SQUARE, mu, baseline="leave-one-out", batch=2), ONE, path(SQUARE, mu)),
     "leave-one-out, 3": lambda: (score(SQUARE, mu, baseline="leave-one-out", batch=3), ONE, path(SQUARE, mu)),
-    "leave-one-out, both places": lambda: (score(BOTH, theta, baseline="leave-one-out", batch=2), THETA, path(BOTH, theta)),
-    "leave-one-out, two parameters": lambda: (score(COS, [mu, sigma], baseline="leave-one-out", batch=2), TWO, path(COS, [mu, sigma])),
-    "leave-one-out, table": lambda: (score(gl.Expectation(TABLE**2), p, baseline="leave-one-out", batch=3), {p: 0.2, q: 0.5}, score(gl.Expectation(TABLE**2), p)),
-    "leave-one-out, Poisson": lambda: (score(gl.Expectation(st.Poisson("K", sigma)), sigma, baseline="leave-one-out", batch=2), {sigma: 1.7}, score(gl.Expectation(st.Poisson("K", sigma)), sigma)),
+    "leave-one-out, both places": lambda: (
+        score(BOTH, theta, baseline="leave-one-out", batch=2), THETA, path(BOTH, theta)),
+    "leave-one-out, two parameters": lambda: (
+        score(COS, [mu, sigma], baseline="leave-one-out", batch=2), TWO, path(COS, [mu, sigma])),
+    "leave-one-out, table": lambda: (
+        score(gl.Expectation(TABLE**2), p, baseline="leave-one-out", batch=3), {p: 0.2, q: 0.5},
+        score(gl.Expectation(TABLE**2), p)),
+    "leave-one-out, Poisson": lambda: (
+        score(gl.Expectation(st.Poisson("K", sigma)), sigma, baseline="leave-one-out", batch=2), {sigma: 1.7},
+        score(gl.Expectation(st.Poisson("K", sigma)), sigma)),
     "control variate, optimal": lambda: (gl.control_variate(score(COS, mu), [S, S**2], at=TWO), TWO, path(COS, mu)),
     "control variate, number": lambda: (gl.control_variate(score(SQUARE, mu), X, 2, mean=mu), ONE, path(SQUARE, mu)),
-    "control variate, expression": lambda: (gl.control_variate(path(BOTH, theta), T, 3 * theta, mean=theta, at=THETA), THETA, score(BOTH, theta)),
-    "control variate, two components": lambda: (gl.control_variate(score(COS, [mu, sigma]), S, [1, -0.5], mean=mu), TWO, path(COS, [mu, sigma])),
-    "control variate, oracle's mean": lambda: (gl.control_variate(path(COS, sigma), sp.sin(S), at=TWO), TWO, score(COS, sigma)),
-    **{f"delta method, {k}": lambda k=k: (gl.delta_method(COS, [mu, sigma], TWO, order=k), TWO, path(COS, [mu, sigma])) for k in range(5)},
-    "delta method, both places": lambda: (gl.delta_method(gl.Expectation(theta * sp.exp(T)), theta, THETA), THETA, path(gl.Expectation(theta * sp.exp(T)), theta)),
-    "delta method, Exponential": lambda: (gl.delta_method(gl.Expectation(sp.exp(-st.Exponential("E", rate))), rate, {rate: 1.5}), {rate: 1.5}, path(gl.Expectation(sp.exp(-st.Exponential("E", rate))), rate)),
+    "control variate, expression": lambda: (
+        gl.control_variate(path(BOTH, theta), T, 3 * theta, mean=theta, at=THETA), THETA, score(BOTH, theta)),
+    "control variate, two components": lambda: (
+        gl.control_variate(score(COS, [mu, sigma]), S, [1, -0.5], mean=mu), TWO, path(COS, [mu, sigma])),
+    "control variate, oracle's mean": lambda: (
+        gl.control_variate(path(COS, sigma), sp.sin(S), at=TWO), TWO, score(COS, sigma)),
+    **{f"delta method, {k}": lambda k=k: (
+        gl.delta_method(COS, [mu, sigma], TWO, order=k), TWO, path(COS, [mu, sigma])) for k in range(5)},
+    "delta method, both places": lambda: (
+        gl.delta_method(gl.Expectation(theta * sp.exp(T)), theta, THETA), THETA,
+        path(gl.Expectation(theta * sp.exp(T)), theta)),
+    "delta method, Exponential": lambda: (
+        gl.delta_method(gl.Expectation(sp.exp(-st.Exponential("E", rate))), rate, {rate: 1.5}), {rate: 1.5},
+        path(gl.Expectation(sp.exp(-st.Exponential("E", rate))), rate)),
     "sum over values": lambda: (gl.rao_blackwell(score(FINITE, p)), {**ONE, p: 0.3}, score(FINITE, p)),
     "sum over values, mu": lambda: (gl.rao_blackwell(path(FINITE, mu), B), {**ONE, p: 0.3}, score(FINITE, mu)),
-    "sum over values, table": lambda: (gl.rao_blackwell(score(gl.Expectation(TABLE**2 * X), [p, mu])), {**ONE, p: 0.2, q: 0.5}, score(gl.Expectation(TABLE**2 * X), [p, mu])),
+    "sum over values, table": lambda: (
+        gl.rao_blackwell(score(gl.Expectation(TABLE**2 * X), [p, mu])), {**ONE, p: 0.2, q: 0.5},
+        score(gl.Expectation(TABLE**2 * X), [p, mu])),
     "sticking the landing": lambda: (gl.sticking_the_landing(ELBO, mu), {mu: 0.5, sigma: 0.8}, score(ELBO, mu)),
     "importance": lambda: (gl.importance(score(SQUARE, mu), {X: st.Normal("Y", 0, 2)}), ONE, path(SQUARE, mu)),
-    "importance, wider support": lambda: (gl.importance(score(gl.Expectation(sp.exp(-st.Exponential("E", rate))), rate), {st.Exponential("E", rate): st.Laplace("Y", 0, 1)}), {rate: 1.5}, path(gl.Expectation(sp.exp(-st.Exponential("E", rate))), rate)),
-    "importance, interval": lambda: (gl.importance(gl.Expectation(st.Uniform("V", 0, 1) * theta), {st.Uniform("V", 0, 1): st.Normal("Y", 0, 1)}), THETA, gl.Expectation(st.Uniform("V", 0, 1) * theta)),
-    "importance, discrete": lambda: (gl.importance(score(gl.Expectation(sp.exp(B)), p), {B: st.Poisson("K", 2)}), {p: 0.3}, score(gl.Expectation(sp.exp(B)), p)),
-    "importance, table": lambda: (gl.importance(score(gl.Expectation(sp.exp(B)), p), {B: st.FiniteRV("D", {0: 0.25, 1: 0.25, 2: 0.5})}), {p: 0.3}, score(gl.Expectation(sp.exp(B)), p)),
-    "importance, where G is undefined": lambda: (gl.importance(gl.Expectation(sp.log(st.Gamma("E", 2, 1))), {st.Gamma("E", 2, 1): st.Laplace("Y", 0, 3)}), {}, gl.Expectation(sp.log(st.Gamma("E", 2, 1)))),
-    "one of two variables": lambda: (gl.importance(gl.Expectation(X**2 * W), {W: st.Normal("Y", 1, 2)}), ONE, gl.Expectation(X**2 * W)),
+    "importance, wider support": lambda: (
+        gl.importance(
+            score(gl.Expectation(sp.exp(-st.Exponential("E", rate))), rate),
+            {st.Exponential("E", rate): st.Laplace("Y", 0, 1)}),
+        {rate: 1.5}, path(gl.Expectation(sp.exp(-st.Exponential("E", rate))), rate)),
+    "importance, interval": lambda: (
+        gl.importance(gl.Expectation(st.Uniform("V", 0, 1) * theta), {st.Uniform("V", 0, 1): st.Normal("Y", 0, 1)}),
+        THETA, gl.Expectation(st.Uniform("V", 0, 1) * theta)),
+    "importance, discrete": lambda: (
+        gl.importance(score(gl.Expectation(sp.exp(B)), p), {B: st.Poisson("K", 2)}), {p: 0.3},
+        score(gl.Expectation(sp.exp(B)), p)),
+    "importance, table": lambda: (
+        gl.importance(score(gl.Expectation(sp.exp(B)), p), {B: st.FiniteRV("D", {0: 0.25, 1: 0.25, 2: 0.5})}), {p: 0.3},
+        score(gl.Expectation(sp.exp(B)), p)),
+    "importance, where G is undefined": lambda: (
+        gl.importance(gl.Expectation(sp.log(st.Gamma("E", 2, 1))), {st.Gamma("E", 2, 1): st.Laplace("Y", 0, 3)}), {},
+        gl.Expectation(sp.log(st.Gamma("E", 2, 1)))),
+    "one of two variables": lambda: (
+        gl.importance(gl.Expectation(X**2 * W), {W: st.Normal("Y", 1, 2)}), ONE, gl.Expectation(X**2 * W)),
 }  # fmt: skip
 
 
@@ -132,8 +163,11 @@ def test_a_self_including_baseline_shrinks_by_1_minus_1_over_n(n):
 
 @pytest.mark.parametrize("m_, s_", [(1.0, 1.0), (0.4, 1.3), (-2.0, 0.5)])
 def test_closed_forms_of_baselines(m_, s_):
-    """F = x²: b* = E[x² s²]/E[s²] = μ² + 3σ². Leave-one-out at n = 2 and σ = 1 is ¼·D²·(x₁ + x₂)·D with D = x₁ − x₂ ∼ N(0, 2)
-    independent of the sum: second moment ¼ · E D⁴ · E(x₁ + x₂)²/… = ¼ · 12 · (2 + 4μ²), so the variance is 6 + 8μ²."""
+    """F = x²: b* = E[x² s²]/E[s²] = μ² + 3σ².
+
+    Leave-one-out at n = 2 and σ = 1 is ¼·D²·(x₁ + x₂)·D with D = x₁ − x₂ ∼ N(0, 2) independent of the sum: second
+    moment ¼ · E D⁴ · E(x₁ + x₂)²/… = ¼ · 12 · (2 + 4μ²), so the variance is 6 + 8μ².
+    """
     J, at = gl.Expectation(S**2), {mu: m_, sigma: s_}
     b = gl.optimal_baseline(J, mu, at)
     assert b == pytest.approx(m_**2 + 3 * s_**2, rel=1e-9)
@@ -243,7 +277,8 @@ def test_the_delta_method_subtracts_the_taylor_polynomial():
 
 
 @pytest.mark.parametrize("G, at", [
-    (score(FINITE, [p, mu]), {**ONE, p: 0.3}), (path(FINITE, mu), {**ONE, p: 0.3}), (score(gl.Expectation(sp.cos(X * TABLE)), [p, mu]), {**ONE, p: 0.2, q: 0.5}),
+    (score(FINITE, [p, mu]), {**ONE, p: 0.3}), (path(FINITE, mu), {**ONE, p: 0.3}),
+    (score(gl.Expectation(sp.cos(X * TABLE)), [p, mu]), {**ONE, p: 0.2, q: 0.5}),
     (gl.measure_valued(FINITE, mu), {**ONE, p: 0.3}), (score(gl.Expectation(st.Binomial("N", 4, p) * B), p), {p: 0.3}),
     (score(gl.Expectation(sp.Heaviside(X + B - 1)), p), {**ONE, p: 0.3}),
 ], ids=str)  # fmt: skip
@@ -268,7 +303,8 @@ def test_summing_over_some_variables():
 
 @pytest.mark.parametrize("variable, value, want", [
     (st.FiniteRV("A", {0: edge, 1: edge**2, 2: 1 - edge - edge**2}), 0, 1 - np.e**2),
-    (st.Binomial("A", 3, edge), 0, 3 * (np.e - 1)), (st.Bernoulli("A", edge), 0, np.e - 1), (st.Bernoulli("A", edge), 1, np.e - 1),
+    (st.Binomial("A", 3, edge), 0, 3 * (np.e - 1)), (st.Bernoulli("A", edge), 0, np.e - 1),
+    (st.Bernoulli("A", edge), 1, np.e - 1),
 ], ids=str)  # fmt: skip
 def test_values_of_probability_zero_stay_finite(variable, value, want):
     """p·∂ log p is ∂p, which is finite where p is 0 and the score is not."""
@@ -476,32 +512,44 @@ VECTOR = gl.Expectation([X, X**2])
 cv = gl.control_variate
 BAD = [
     *((lambda f=f: f(X**2), TypeError, "build one with gradlib.Expectation") for f in (
-        lambda J: cv(J, X, 1, mean=0), lambda J: gl.optimal_coefficients(J, X, ONE), lambda J: gl.optimal_baseline(J, mu, ONE), lambda J: gl.delta_method(J, mu, ONE),
-        lambda J: gl.rao_blackwell(J), lambda J: gl.sticking_the_landing(J, mu), lambda J: gl.importance(J, {X: Y}), lambda J: gl.finite_difference(J, mu, 0.1),
-        lambda J: gl.straight_through(J, mu), lambda J: gl.gumbel_softmax(J, mu, 0.1))),
+        lambda J: cv(J, X, 1, mean=0), lambda J: gl.optimal_coefficients(J, X, ONE),
+        lambda J: gl.optimal_baseline(J, mu, ONE), lambda J: gl.delta_method(J, mu, ONE), lambda J: gl.rao_blackwell(J),
+        lambda J: gl.sticking_the_landing(J, mu), lambda J: gl.importance(J, {X: Y}),
+        lambda J: gl.finite_difference(J, mu, 0.1), lambda J: gl.straight_through(J, mu),
+        lambda J: gl.gumbel_softmax(J, mu, 0.1))),
     *((lambda f=f, t=t: f(SQUARE, t), error, message) for f in (
-        lambda J, t: gl.optimal_baseline(J, t, ONE), lambda J, t: gl.delta_method(J, t, ONE), gl.sticking_the_landing, lambda J, t: gl.finite_difference(J, t, 0.1),
-        gl.straight_through, lambda J, t: gl.gumbel_softmax(J, t, 0.1))
-      for t, error, message in ((5, TypeError, "must be a SymPy symbol"), ("mu", TypeError, "must be a SymPy symbol"), (None, TypeError, "must be a SymPy symbol"),
-                                ({mu}, TypeError, "must be a SymPy symbol"), ([], ValueError, "give one parameter"), ([mu, mu], ValueError, "different ones"),
-                                (theta, ValueError, "occurs nowhere"), (sp.Symbol("mu"), ValueError, "Create it once"))),
+        lambda J, t: gl.optimal_baseline(J, t, ONE), lambda J, t: gl.delta_method(J, t, ONE), gl.sticking_the_landing,
+        lambda J, t: gl.finite_difference(J, t, 0.1), gl.straight_through, lambda J, t: gl.gumbel_softmax(J, t, 0.1))
+      for t, error, message in (
+        (5, TypeError, "must be a SymPy symbol"), ("mu", TypeError, "must be a SymPy symbol"),
+        (None, TypeError, "must be a SymPy symbol"), ({mu}, TypeError, "must be a SymPy symbol"),
+        ([], ValueError, "give one parameter"), ([mu, mu], ValueError, "different ones"),
+        (theta, ValueError, "occurs nowhere"), (sp.Symbol("mu"), ValueError, "Create it once"))),
     *((lambda f=f: f(VECTOR), ValueError, "each component") for f in (
-        lambda J: gl.optimal_baseline(J, mu, ONE), lambda J: gl.delta_method(J, mu, ONE), lambda J: gl.sticking_the_landing(J, mu), lambda J: gl.finite_difference(J, mu, 0.1),
+        lambda J: gl.optimal_baseline(J, mu, ONE), lambda J: gl.delta_method(J, mu, ONE),
+        lambda J: gl.sticking_the_landing(J, mu), lambda J: gl.finite_difference(J, mu, 0.1),
         lambda J: gl.optimal_coefficients(J, X, ONE))),
     *((lambda f=f, at=at: f(at), error, message) for f in (
-        lambda at: gl.optimal_baseline(SQUARE, mu, at), lambda at: gl.delta_method(SQUARE, mu, at), lambda at: gl.optimal_coefficients(SQUARE, X, at), lambda at: cv(SQUARE, X, at=at))
-      for at, error, message in ((None, ValueError, r"give (one in )?(mean=, or )?at=\{symbol: number\}"), ({}, ValueError, "no value for mu"), ([1], TypeError, "dictionary"),
-                                 ({"mu": 1}, TypeError, "use the symbol itself"), ({mu: "a"}, TypeError, "real number"), ({mu: np.nan}, ValueError, "finite"),
-                                 ({mu: np.inf}, ValueError, "finite"), ({mu: 1, theta: 2}, ValueError, "no parameter of"))),
+        lambda at: gl.optimal_baseline(SQUARE, mu, at), lambda at: gl.delta_method(SQUARE, mu, at),
+        lambda at: gl.optimal_coefficients(SQUARE, X, at), lambda at: cv(SQUARE, X, at=at))
+      for at, error, message in (
+        (None, ValueError, r"give (one in )?(mean=, or )?at=\{symbol: number\}"), ({}, ValueError, "no value for mu"),
+        ([1], TypeError, "dictionary"), ({"mu": 1}, TypeError, "use the symbol itself"),
+        ({mu: "a"}, TypeError, "real number"), ({mu: np.nan}, ValueError, "finite"),
+        ({mu: np.inf}, ValueError, "finite"), ({mu: 1, theta: 2}, ValueError, "no parameter of"))),
     *((lambda b=b: score(SQUARE, mu, baseline=b), ValueError, message) for b, message in (
-        (np.nan, "finite number"), (np.inf, "finite number"), ("mean", "leave-one-out"), (None, "finite number"), (True, "finite number"), (sp.I, "finite number"),
-        (X, "depends on the draw"), (2 * SQUARE.laws[0].symbol, "depends on the draw"), ([1, 2], "give one for each"), ([1], "give one for each"), (object(), "finite number"))),
+        (np.nan, "finite number"), (np.inf, "finite number"), ("mean", "leave-one-out"), (None, "finite number"),
+        (True, "finite number"), (sp.I, "finite number"), (X, "depends on the draw"),
+        (2 * SQUARE.laws[0].symbol, "depends on the draw"), ([1, 2], "give one for each"), ([1], "give one for each"),
+        (object(), "finite number"))),
     (lambda: score(COS, [mu, sigma], baseline=[1, 2, 3]), ValueError, "3 baselines for 2 parameters"),
     *((lambda n=n: score(SQUARE, mu, baseline="leave-one-out", batch=n), ValueError, message) for n, message in (
-        (None, "give the number of draws"), (1, "at least 2"), (0, "at least 2"), (-2, "at least 2"), (2.0, "give the number"), ("3", "give the number"), (True, "give the number"))),
+        (None, "give the number of draws"), (1, "at least 2"), (0, "at least 2"), (-2, "at least 2"),
+        (2.0, "give the number"), ("3", "give the number"), (True, "give the number"))),
     (lambda: score(SQUARE, mu, baseline=1, batch=4), ValueError, "needs no batch"),
     *((lambda n=n: cv(SQUARE, X, "cross-fitted", mean=mu, batch=n), ValueError, message) for n, message in (
-        (None, "give the number"), (4, "at least 6"), (7, "must be even"), (6.0, "give the number"), (-6, "at least 6"))),
+        (None, "give the number"), (4, "at least 6"), (7, "must be even"), (6.0, "give the number"),
+        (-6, "at least 6"))),
     (lambda: cv(SQUARE, X, "same draws", mean=mu, batch=1), ValueError, "at least 2"),
     (lambda: cv(SQUARE, [X, X**2], "cross-fitted", mean=[mu, 1], batch=6), ValueError, "takes one control variate"),
     (lambda: cv(SQUARE, X, 1, mean=mu, batch=4), ValueError, "batch= belongs to"),
@@ -509,41 +557,54 @@ BAD = [
     (lambda: cv(SQUARE, X, mean=mu), ValueError, "give at="),
     (lambda: cv(SQUARE, X, 1), ValueError, "give mean="),
     *((lambda c=c: cv(SQUARE, X, c, mean=mu), error, message) for c, error, message in (
-        (np.nan, ValueError, "finite"), (np.inf, ValueError, "finite"), (sp.zoo, ValueError, "finite"), (X, ValueError, "depends on the draw"),
-        (SQUARE.laws[0].symbol, ValueError, "depends on the draw"), (None, TypeError, "a number or"), (True, TypeError, "a number or"), (object(), TypeError, "a number or"),
+        (np.nan, ValueError, "finite"), (np.inf, ValueError, "finite"), (sp.zoo, ValueError, "finite"),
+        (X, ValueError, "depends on the draw"), (SQUARE.laws[0].symbol, ValueError, "depends on the draw"),
+        (None, TypeError, "a number or"), (True, TypeError, "a number or"), (object(), TypeError, "a number or"),
         ([1, 2], ValueError, "shape"), ([], ValueError, "shape"))),
     *((lambda v=v: cv(SQUARE, X, 1, mean=v), error, message) for v, error, message in (
-        (np.nan, ValueError, "finite"), (X, ValueError, "depends on the draw"), ("mu", TypeError, "a number or"), ([1, 2], ValueError, "2 means for 1"), (object(), TypeError, "a number or"))),
+        (np.nan, ValueError, "finite"), (X, ValueError, "depends on the draw"), ("mu", TypeError, "a number or"),
+        ([1, 2], ValueError, "2 means for 1"), (object(), TypeError, "a number or"))),
     (lambda: cv(SQUARE, X, 1, mean=mu + 0.01, at=ONE), ValueError, "a wrong mean would bias"),
     *((lambda h=h: cv(SQUARE, h, 1, mean=0), error, message) for h, error, message in (
-        ("X", TypeError, "a number or"), (np.nan, ValueError, "finite"), (X > 0, TypeError, "a number or"), (sp.Matrix([X, X]), TypeError, "a number or"), (SQUARE, TypeError, "a number or"),
+        ("X", TypeError, "a number or"), (np.nan, ValueError, "finite"), (X > 0, TypeError, "a number or"),
+        (sp.Matrix([X, X]), TypeError, "a number or"), (SQUARE, TypeError, "a number or"),
         (Y, ValueError, "does not draw"), ([], ValueError, "at least one"))),
     (lambda: gl.optimal_coefficients(SQUARE, [X, 2 * X], ONE), ValueError, "leave it out"),
     (lambda: gl.optimal_coefficients(SQUARE, 3, ONE), ValueError, "do not vary"),
     (lambda: gl.optimal_coefficients(SQUARE, [], ONE), ValueError, "at least one"),
     (lambda: gl.optimal_coefficients(SQUARE, Y, ONE), ValueError, "does not draw"),
     (lambda: gl.optimal_baseline(gl.Expectation(theta * W), theta, THETA), ValueError, "moves no density"),
-    *((lambda k=k: gl.delta_method(SQUARE, mu, ONE, order=k), ValueError, "from 0 to 4") for k in (-1, 5, 1.5, "2", True, None)),
+    *((lambda k=k: gl.delta_method(SQUARE, mu, ONE, order=k), ValueError, "from 0 to 4")
+      for k in (-1, 5, 1.5, "2", True, None)),
     (lambda: gl.delta_method(PAIR, mu, ONE), ValueError, "one continuous variable"),
     (lambda: gl.delta_method(gl.Expectation(B), p, {p: 0.3}), ValueError, "one continuous variable"),
-    *((lambda v=v: gl.rao_blackwell(FINITE, v), TypeError, "one after the other") for v in ([B], "B", FINITE.laws[0].symbol, 3)),
+    *((lambda v=v: gl.rao_blackwell(FINITE, v), TypeError, "one after the other")
+      for v in ([B], "B", FINITE.laws[0].symbol, 3)),
     (lambda: gl.rao_blackwell(FINITE, TABLE), ValueError, "no variable of"),
     (lambda: gl.rao_blackwell(FINITE, X), ValueError, "infinitely many values"),
     (lambda: gl.rao_blackwell(SQUARE), ValueError, "nothing to sum over"),
-    (lambda: gl.rao_blackwell(gl.Expectation(st.Binomial("N", sp.Symbol("n", integer=True, positive=True), p))), ValueError, "give n a number"),
+    (lambda: gl.rao_blackwell(gl.Expectation(st.Binomial("N", sp.Symbol("n", integer=True, positive=True), p))),
+     ValueError, "give n a number"),
     *((lambda v=v: gl.importance(SQUARE, v), error, message) for v, error, message in (
-        (None, TypeError, "dictionary"), ({}, TypeError, "dictionary"), ([X, Y], TypeError, "dictionary"), ({X: 3}, ValueError, "no random variable"), ({X: "Y"}, TypeError, "SymPy expression"),
-        ({"X": Y}, ValueError, "no variable of"), ({Y: X}, ValueError, "no variable of"), ({X: Y + 1}, ValueError, "must be a random symbol"), ({X: B}, ValueError, "both must be continuous"),
-        ({X: st.Exponential("E", 1)}, gl.UnsoundEstimator, "would be lost"), ({X: st.Uniform("R", -9, 9)}, gl.UnsoundEstimator, "would be lost"))),
-    (lambda: gl.importance(gl.Expectation(B), {B: st.FiniteRV("D", {0: 0.5, 2: 0.5})}), gl.UnsoundEstimator, "would be lost"),
+        (None, TypeError, "dictionary"), ({}, TypeError, "dictionary"), ([X, Y], TypeError, "dictionary"),
+        ({X: 3}, ValueError, "no random variable"), ({X: "Y"}, TypeError, "SymPy expression"),
+        ({"X": Y}, ValueError, "no variable of"), ({Y: X}, ValueError, "no variable of"),
+        ({X: Y + 1}, ValueError, "must be a random symbol"), ({X: B}, ValueError, "both must be continuous"),
+        ({X: st.Exponential("E", 1)}, gl.UnsoundEstimator, "would be lost"),
+        ({X: st.Uniform("R", -9, 9)}, gl.UnsoundEstimator, "would be lost"))),
+    (lambda: gl.importance(gl.Expectation(B), {B: st.FiniteRV("D", {0: 0.5, 2: 0.5})}),
+     gl.UnsoundEstimator, "would be lost"),
     (lambda: gl.importance(PAIR, {X: Y, V: Y}), ValueError, "share a name"),
-    *((lambda h=h: gl.finite_difference(SQUARE, mu, h), ValueError, "step must be a positive number") for h in (0, -0.1, np.nan, np.inf, "0.1", None, True, sp.Symbol("h", positive=True), 1j)),
+    *((lambda h=h: gl.finite_difference(SQUARE, mu, h), ValueError, "step must be a positive number")
+      for h in (0, -0.1, np.nan, np.inf, "0.1", None, True, sp.Symbol("h", positive=True), 1j)),
     (lambda: gl.finite_difference(gl.Expectation(st.Poisson("K", sigma)), sigma, 0.1), gl.UnsoundEstimator, "discrete"),
     (lambda: gl.straight_through(gl.Expectation(TABLE), p), ValueError, "for Bernoulli variables"),
     (lambda: gl.straight_through(SQUARE, mu), ValueError, "for Bernoulli variables"),
     *((lambda t=t: gl.gumbel_softmax(gl.Expectation(B**2), p, t), error, message) for t, error, message in (
-        (0, ValueError, "must be positive"), (-1, ValueError, "must be positive"), (sp.I, ValueError, "must be positive"), (np.nan, ValueError, "finite"), (np.inf, ValueError, "finite"),
-        ("1", TypeError, "a number or"), (None, TypeError, "a number or"), (object(), TypeError, "a number or"), (True, TypeError, "a number or"), (sp.exp(X), ValueError, "depends on the draw"))),
+        (0, ValueError, "must be positive"), (-1, ValueError, "must be positive"),
+        (sp.I, ValueError, "must be positive"), (np.nan, ValueError, "finite"), (np.inf, ValueError, "finite"),
+        ("1", TypeError, "a number or"), (None, TypeError, "a number or"), (object(), TypeError, "a number or"),
+        (True, TypeError, "a number or"), (sp.exp(X), ValueError, "depends on the draw"))),
     (lambda: gl.gumbel_softmax(gl.Expectation(st.Poisson("K", sigma)), sigma, 1), ValueError, "finitely many values"),
     (lambda: gl.gumbel_softmax(gl.Expectation(sp.Heaviside(B - sp.S.Half)), p, 1), gl.UnsoundEstimator, "jumps by 1"),
 ]  # fmt: skip

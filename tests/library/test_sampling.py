@@ -113,7 +113,7 @@ def spread(J, at, sampling, seeds=300, samples=2000):
 
 @pytest.mark.parametrize("name", ["Normal", "Gumbel"])
 def test_the_standard_error_of_pairs_covers(name):
-    """By mirror and by quantile: over many seeds z has spread 1. If the halves of a pair counted as independent, it had not."""
+    """By mirror and by quantile: over many seeds z has spread 1, as it had not if a pair's halves were independent."""
     bound = 5 / np.sqrt(2 * 300)
     assert abs(spread(mean(name), CASES[name].at, "antithetic") - 1) < bound
     naive = []

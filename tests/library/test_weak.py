@@ -1,4 +1,4 @@
-"""Measure-valued estimators: every weak derivative against the score function, numerical derivatives and Monte Carlo."""
+"""Measure-valued estimators: weak derivatives against the score function, numerical derivatives and Monte Carlo."""
 
 from functools import lru_cache
 
@@ -98,8 +98,9 @@ def test_each_constant_and_each_pair_is_the_derivative_of_the_density(name, i):
 
 @pytest.mark.parametrize("coupled", [False, True])
 @pytest.mark.parametrize("variable", [
-    st.Normal("X", psi**2, sp.exp(psi)), st.Exponential("X", sp.exp(psi)), st.Gamma("X", 2, sp.exp(psi)), st.Poisson("X", sp.exp(psi)),
-    st.Bernoulli("X", 1 / (1 + sp.exp(-psi))), st.Binomial("X", 4, 1 / (1 + sp.exp(-psi))), st.Laplace("X", psi, 1 + psi**2),
+    st.Normal("X", psi**2, sp.exp(psi)), st.Exponential("X", sp.exp(psi)), st.Gamma("X", 2, sp.exp(psi)),
+    st.Poisson("X", sp.exp(psi)), st.Bernoulli("X", 1 / (1 + sp.exp(-psi))),
+    st.Binomial("X", 4, 1 / (1 + sp.exp(-psi))), st.Laplace("X", psi, 1 + psi**2),
 ], ids=str)  # fmt: skip
 def test_the_chain_rule_through_parameters(variable, coupled):
     J, at = gl.Expectation(sp.exp(-(variable**2))), {psi: 0.4}
@@ -160,8 +161,10 @@ def test_twice_is_the_second_derivative():
 
 @pytest.mark.parametrize("d, raises", [(1.5, False), (1.56, True)])
 def test_when_coupling_raises_the_variance(d, raises):
-    """Defect 4: for (x − k)² and μ it does if |μ − k| > 1.526 σ. With Var w = 2 − π/2 of a Rayleigh variable, times c² = 1/2π:
-    16 d² Var w coupled, 8 d² Var w + 8 independent."""
+    """Defect 4: for (x − k)² and μ it does if |μ − k| > 1.526 σ.
+
+    With Var w = 2 − π/2 of a Rayleigh variable, times c² = 1/2π: 16 d² Var w coupled, 8 d² Var w + 8 independent.
+    """
     J, at = gl.Expectation((X - 2) ** 2), {mu: 2 + d}
     independent, coupled = (gl.variance(gl.measure_valued(J, mu, coupled=flag), at) for flag in (False, True))
     w = 2 - np.pi / 2
@@ -193,15 +196,19 @@ REFUSED = {
     "unknown family": (st.Geometric("X", p), p, "no pair of densities", "Use score_function"),
     "table": (st.FiniteRV("X", {0: p, 2: 1 - p}), p, "finitely many values", "rao_blackwell"),
     "jump in theta": (sp.Heaviside(st.Normal("X", 0, 1) - theta), theta, "jumps by", "Integrate over the jump by hand"),
-    "jump in both": (sp.Heaviside(st.Normal("X", theta, 1) - theta), theta, "jumps by", "Integrate over the jump by hand"),
+    "jump in both": (
+        sp.Heaviside(st.Normal("X", theta, 1) - theta), theta, "jumps by", "Integrate over the jump by hand"),
     "black box in theta": (F(X, theta), theta, "cannot be decided", 'assume="continuous"'),
     "value at the right edge": (sp.Piecewise((0, U >= sigma), (1, True)), sigma, "may jump at U = sigma", "pathwise"),
     "H(0) at the right edge": (sp.Heaviside(sigma - U, 0), sigma, "may jump at U = sigma", "pathwise"),
-    "value at the left edge": (sp.Heaviside(st.Uniform("U", theta, 3) - theta, 0), theta, "may jump at U = theta", "pathwise"),
+    "value at the left edge": (
+        sp.Heaviside(st.Uniform("U", theta, 3) - theta, 0), theta, "may jump at U = theta", "pathwise"),
     "floor in theta": (sp.floor(U / sigma), sigma, "jumps by 1 at U = m*sigma", "Integrate over the jump by hand"),
     "value at a fixed edge": (sp.floor(st.Uniform("U", rate - 2, 3) / 3), rate, None, None),
     "pole at the edge": (sp.log(sigma - U), sigma, "may jump at U = sigma", "pathwise"),
-    "whole number": (st.Binomial("X", sp.Symbol("n", integer=True, positive=True), p), sp.Symbol("n", integer=True, positive=True), "whole number", "Compare two"),
+    "whole number": (
+        st.Binomial("X", sp.Symbol("n", integer=True, positive=True), p), sp.Symbol("n", integer=True, positive=True),
+        "whole number", "Compare two"),
 }  # fmt: skip
 
 

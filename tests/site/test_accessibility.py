@@ -1,4 +1,4 @@
-"""Every built page with axe-core, in light and dark, on a desktop and a phone; headings; the keyboard; reduced motion."""
+"""Every built page with axe-core, in light and dark, on desktop and phone; headings; the keyboard; reduced motion."""
 
 import pytest
 
@@ -16,7 +16,8 @@ def walk(page, most=3000):
     wanted = page.evaluate("""() => {
         document.activeElement?.blur();
         scrollTo(0, 0);
-        const all = [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex]')].filter(stop =>
+        const kinds = 'a[href], button, input, select, textarea, summary, [tabindex]';
+        const all = [...document.querySelectorAll(kinds)].filter(stop =>
             stop.tabIndex >= 0 && !stop.disabled && stop.checkVisibility({visibilityProperty: true})
             && !stop.closest('[inert], .katex'));
         all.forEach((stop, i) => { stop.dataset.stop = i; });
@@ -26,7 +27,8 @@ def walk(page, most=3000):
         const focused = document.activeElement;
         if (!focused || focused === document.body) return null;
         const style = getComputedStyle(focused), text = focused.outerHTML.slice(0, 100);
-        const seen = (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== 'none';
+        const seen = (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0)
+            || style.boxShadow !== 'none';
         return [focused.dataset.stop ?? null, text, seen, focused.matches(':focus-visible')];
     }"""
     reached, found, before = set(), [], None
@@ -59,7 +61,8 @@ def moving(page):
     """What moves by itself or glides, for a reader who asked for no motion."""
     return page.evaluate("""() => [...document.querySelectorAll('*')].filter(element => {
         const style = getComputedStyle(element), seconds = list => Math.max(...list.split(',').map(parseFloat));
-        return seconds(style.transitionDuration) > 0.01 || (style.animationName !== 'none' && seconds(style.animationDuration) > 0.01)
+        return seconds(style.transitionDuration) > 0.01
+            || (style.animationName !== 'none' && seconds(style.animationDuration) > 0.01)
             || style.scrollBehavior === 'smooth';
     }).map(element => element.tagName + '.' + element.className)""")
 

@@ -41,7 +41,8 @@ def anchors(page, html, address):
             Object.fromEntries([...parsed.querySelectorAll('[id]')].map(target =>
                 [target.id, target.querySelector(':scope > .eqno')?.firstChild.textContent.trim() ?? ''])),
             [...parsed.querySelectorAll('a[href]:not(.headerlink)')].map(link =>
-                [new URL(link.getAttribute('href'), address).href, link.textContent.trim(), link.matches('.reference.internal')]),
+                [new URL(link.getAttribute('href'), address).href, link.textContent.trim(),
+                 link.matches('.reference.internal')]),
         ];
     }""",
         [html, address],
@@ -152,12 +153,15 @@ def test_links_and_equation_numbers(visit, served):
 
 
 def figures(page):
-    """What is wrong with the figures once the reader has come to each: not exactly one of its two themes shown, or not drawn."""
+    """What is wrong with the figures once the reader has come to each: not exactly one theme shown, or not drawn."""
     return page.evaluate("""async () => {
         const found = [], theme = document.documentElement.dataset.theme === 'dark' ? 'dark' : 'light';
         for (const themed of document.querySelectorAll('.themed')) {
             const shown = [...themed.querySelectorAll('img')].filter(img => img.offsetParent);
-            if (shown.length !== 1 || !shown[0].classList.contains(`only-${theme}`)) { found.push('shown: ' + shown.length); continue; }
+            if (shown.length !== 1 || !shown[0].classList.contains(`only-${theme}`)) {
+                found.push('shown: ' + shown.length);
+                continue;
+            }
             shown[0].scrollIntoView();
             await shown[0].decode().catch(() => found.push('not drawn: ' + shown[0].src));
             const caption = themed.closest('figure')?.querySelector('figcaption');
@@ -418,7 +422,8 @@ def test_what_is_too_wide_is_rejected(made, body, complaint):
     "body, complaint",
     [
         (
-            '<img class="only-light" src="data:image/svg+xml,<svg xmlns=%22http://www.w3.org/2000/svg%22 width=%229%22/>"><img class="only-dark">',
+            '<img class="only-light" src="data:image/svg+xml,'
+            '<svg xmlns=%22http://www.w3.org/2000/svg%22 width=%229%22/>"><img class="only-dark">',
             "shown: 2",
         ),
         ('<img class="only-dark">', "shown: 1"),
@@ -473,7 +478,8 @@ def test_bad_links_are_rejected(made, tmp_path, link, complaint):
     "body, found",
     [
         (
-            '<p class="search-summary">Search finished, found 1 page</p><ul class="search"><li><a href="a.html">A</a></ul>',
+            '<p class="search-summary">Search finished, found 1 page</p>'
+            '<ul class="search"><li><a href="a.html">A</a></ul>',
             ["a.html"],
         ),
         ('<p class="search-summary">Searching</p>', None),

@@ -9,11 +9,14 @@ import miniature
 from _tools.publish import indexing
 
 PAGES = {
-    "index.rst": "Front\n=====\n\n.. toctree::\n   :numbered:\n\n   one\n   two\n\n.. toctree::\n\n   book/notation\n   book/reference\n",
-    "one.rst": "First\n=====\n\nA :term:`score` is near a :term:`draw`, and again the :term:`score`. Also :index:`Stein`.\n\n"
+    "index.rst": "Front\n=====\n\n.. toctree::\n   :numbered:\n\n   one\n   two\n\n"
+    ".. toctree::\n\n   book/notation\n   book/reference\n",
+    "one.rst": "First\n=====\n\n"
+    "A :term:`score` is near a :term:`draw`, and again the :term:`score`. Also :index:`Stein`.\n\n"
     "It is :math:`\\frac{a}{b}` here.\n\n.. math::\n   :label: eq-a\n\n   \\mathbb{R}\n",
     "two.rst": "Second\n======\n\nAnother :term:`draw`, and :index:`Stein` twice: :index:`Stein`.\n",
-    "book/notation.rst": "Words\n=====\n\n.. glossary::\n\n   score\n     See :term:`draw`.\n\n   draw\n     A value.\n",
+    "book/notation.rst": "Words\n=====\n\n"
+    ".. glossary::\n\n   score\n     See :term:`draw`.\n\n   draw\n     A value.\n",
     "book/reference.rst": "Names\n=====\n\n.. py:currentmodule:: gradlib\n\n.. py:function:: exact()\n\n"
     ".. py:currentmodule:: gradlib.inner\n\n.. py:function:: hidden()\n",
 }

@@ -291,7 +291,8 @@ def test_measured_means_lie_within_their_standard_errors(data):
     rows = run(
         "console.log(JSON.stringify(Object.keys(gradlibLab.cases).map((key) => { const [i, l] = key.split('/'); "
         "const p = [...gradlibLab.laws[l].sliders, gradlibLab.integrands[i].slider].map((s) => s.start); "
-        "return [key, gradlibLab.compute(key, p, 10000, 1).estimators.map((e) => [e.name, e.z, e.variance, e.exact])]; })))",
+        "return [key, gradlibLab.compute(key, p, 10000, 1).estimators"
+        ".map((e) => [e.name, e.z, e.variance, e.exact])]; })))",
         data,
         SCRIPT,
     )
@@ -450,8 +451,12 @@ def test_every_control_is_labelled_and_every_figure_described(page):
 
 
 def test_new_draws_change_the_means_and_the_same_seed_brings_them_back(page):
-    means = lambda: page.eval_on_selector_all(".lab tbody tr", "rows => rows.map(r => r.dataset.mean)")  # noqa: E731
-    ready = lambda seed: page.wait_for_function(f"() => document.querySelector('.lab').labResult.seed === {seed}")  # noqa: E731
+    def means():
+        return page.eval_on_selector_all(".lab tbody tr", "rows => rows.map(r => r.dataset.mean)")
+
+    def ready(seed):
+        page.wait_for_function(f"() => document.querySelector('.lab').labResult.seed === {seed}")
+
     ready(1)
     first = means()
     page.click("text=New draws")

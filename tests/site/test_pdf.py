@@ -63,7 +63,8 @@ def site(tmp_path):
         (tmp_path / "file.zip").write_text("")
         for name, body in zip("abc", bodies):
             (tmp_path / f"book/{name}.html").write_text(
-                '<html><head><link rel="stylesheet" href="../_static/katex.css?v=1"><link rel="stylesheet" href="../_static/custom.css"></head><body>'
+                '<html><head><link rel="stylesheet" href="../_static/katex.css?v=1">'
+                '<link rel="stylesheet" href="../_static/custom.css"></head><body>'
                 f'<article class="bd-article">{body}</article></body></html>',
                 "utf8",
             )
@@ -90,7 +91,8 @@ def links(article):
 def test_links_between_pages_become_links_inside_the_document(site):
     pages = joined(
         site(
-            '<section id="one"><a href="#one">x</a> <a href="b.html">x</a> <a href="b.html#t%C3%BC">x</a> <a href="a.html#one">x</a>'
+            '<section id="one"><a href="#one">x</a> <a href="b.html">x</a> <a href="b.html#t%C3%BC">x</a> '
+            '<a href="a.html#one">x</a>'
             '<a href="https://example.org/a.html#none">x</a> <a href="../file.zip">x</a></section>',
             '<p id="tü"><a href="../book/a.html#one">x</a></p>',
         )
@@ -143,8 +145,10 @@ def test_what_leads_nowhere_is_rejected(site, body, complaint):
 def test_what_is_folded_is_open_and_what_only_a_screen_uses_is_gone(site):
     page = joined(
         site(
-            '<h1>T<a class="headerlink" href="#nowhere">#</a></h1><button>copy</button><script>x</script><link rel="stylesheet" href="x.css">'
-            '<details class="hide"><summary>Show code</summary><pre>1</pre></details><details><summary>Hint</summary><p>2</p></details>'
+            '<h1>T<a class="headerlink" href="#nowhere">#</a></h1><button>copy</button><script>x</script>'
+            '<link rel="stylesheet" href="x.css">'
+            '<details class="hide"><summary>Show code</summary><pre>1</pre></details>'
+            "<details><summary>Hint</summary><p>2</p></details>"
             '<img class="only-light" src="../file.zip" loading="lazy"><img class="only-dark" src="../file.zip">'
             '<div class="lab" data-law="normal"><p>needs JavaScript</p></div>'
         ),
@@ -316,8 +320,10 @@ def print_book(site):
     def print_book(first="", second=""):
         built = site(
             f'<section id="one"><h1>One</h1>{first}<p><a href="b.html#sec">to the other page</a></p></section>',
-            f'<section id="two"><h1>Two ∇</h1><p>x {formula(chr(92) + "mu", "μ")}</p><section id="sec"><h2>A section</h2>'
-            f'<p>back to <a href="a.html">one</a>, {formula("y^2", "y")}, <code>"\\frac"</code></p>{second}</section></section>',
+            f'<section id="two"><h1>Two ∇</h1><p>x {formula(chr(92) + "mu", "μ")}</p>'
+            '<section id="sec"><h2>A section</h2>'
+            f'<p>back to <a href="a.html">one</a>, {formula("y^2", "y")}, <code>"\\frac"</code></p>'
+            f"{second}</section></section>",
         )
         html, out = built / "book.html", built / "book.pdf"
         book = [(None, ["book/a"]), ("A part", ["book/b"])]

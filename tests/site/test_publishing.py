@@ -1,4 +1,4 @@
-"""Descriptions always; canonical addresses, previews, a site map and absolute links with a public address, never without."""
+"""Descriptions always; canonical addresses, previews, a site map, absolute links only with a public address."""
 
 import re
 import xml.etree.ElementTree as ET

@@ -26,7 +26,8 @@ SERIES = (style.SCORE, style.PATH, style.THIRD, style.FOURTH)
 
 # The palette ----------------------------------------------------------------------------------------------------
 
-# What a protanope, a deuteranope and a tritanope see, in linear RGB: Machado, Oliveira and Fernandes (2009), severity 1.
+# What a protanope, a deuteranope and a tritanope see, in linear RGB: Machado, Oliveira and Fernandes (2009),
+# severity 1.
 SIGHT = {
     "usual": np.eye(3),
     "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
@@ -131,11 +132,13 @@ def test_a_dark_variant_has_every_colour_replaced():
 
 def test_a_page_shows_both(tmp_path):
     (tmp_path / "abc.svg").write_text(DRAWING, "utf8")
-    page = '<figure><img alt="A &gt; b.svg" src="../_images/abc.svg" />\n<figcaption>It falls.</figcaption></figure><img src="../_images/a.png" />'
+    page = (
+        '<figure><img alt="A &gt; b.svg" src="../_images/abc.svg" />\n<figcaption>It falls.</figcaption></figure>'
+        '<img src="../_images/a.png" />'
+    )
     light, dark = re.findall("<img [^>]*svg[^>]*>", themed := themes.paired(page, tmp_path))
-    assert (
-        light
-        == '<img class="only-light" loading="lazy" width="160" height="81" alt="A &gt; b.svg" src="../_images/abc.svg" />'
+    assert light == (
+        '<img class="only-light" loading="lazy" width="160" height="81" alt="A &gt; b.svg" src="../_images/abc.svg" />'
     )
     assert dark == light.replace("only-light", "only-dark").replace("abc.svg", "abc-dark.svg")
     assert themed.replace(f'<span class="themed">{light}{dark}</span>', re.search("<img [^>]*>", page)[0]) == page

@@ -32,7 +32,7 @@ def test_the_reading_order_is_found(order):
 
 @pytest.fixture
 def weights(recorded, order):
-    """A function from a page to the kB of a first visit, and of what the page before (or the preface) did not bring already."""
+    """A function from a page to the kB of a first visit, and of what the page before (or the preface) did not bring."""
 
     def weights(path):
         first, known = recorded(path)["moved"], recorded(order.get(path) or audit.PREFACE)["moved"]
@@ -71,7 +71,10 @@ def folder(tmp_path):
 
 
 def page(body, following=""):
-    return f'<!doctype html><title>A</title><link rel="icon" href="data:,"><link rel="next" href="{following}"><p>{body}</p>'
+    return (
+        '<!doctype html><title>A</title><link rel="icon" href="data:,">'
+        f'<link rel="next" href="{following}"><p>{body}</p>'
+    )
 
 
 def test_bytes_are_counted_once(browser, folder):
@@ -124,7 +127,7 @@ def test_low_scores_are_rejected():
 
 
 def misplaced(page, target):
-    """By how many pixels a link within the book misses its target at the top of the window, where the page is long enough."""
+    """By how many pixels a link within the book misses its target at the top of the window, on a page long enough."""
     return page.evaluate(
         """async id => {
         location.hash = id;
@@ -133,7 +136,8 @@ def misplaced(page, target):
             still = scrollY === before ? still + 1 : 0;
         }
         const root = document.documentElement, target = document.getElementById(id);
-        const margin = parseFloat(getComputedStyle(target).scrollMarginTop) + (parseFloat(getComputedStyle(root).scrollPaddingTop) || 0);
+        const margin = parseFloat(getComputedStyle(target).scrollMarginTop)
+            + (parseFloat(getComputedStyle(root).scrollPaddingTop) || 0);
         const end = scrollY + innerHeight >= root.scrollHeight - 2;
         return end ? 0 : Math.abs(target.getBoundingClientRect().top - margin);
     }""",
@@ -183,7 +187,8 @@ def test_fonts_keep_what_is_shown(tmp_path):
     static.mkdir()
     (static / "a.html").write_text('<i class="fa-sun"></i> x &int;', "utf8")
     (static / "a.css").write_text(
-        '.fa-sun:before{content:"\\f185"}.fa-moon:before{content:"\\f186"}q:before{content:"\\f107"}:root{--icon: "\\F06A"; --other: "\uf0f3"}',
+        '.fa-sun:before{content:"\\f185"}.fa-moon:before{content:"\\f186"}q:before{content:"\\f107"}'
+        ':root{--icon: "\\F06A"; --other: "\uf0f3"}',
         "utf8",
     )
     shown = lighten.characters(tmp_path)
@@ -223,8 +228,10 @@ def computed(page):
     """What the styles of a page come to, outside formulas."""
     return page.evaluate("""() => [...document.querySelectorAll('body, body *:not(.katex *)')].map(element => {
         const style = getComputedStyle(element), box = element.getBoundingClientRect();
-        return [element.tagName, String(element.className), ...['display', 'color', 'backgroundColor', 'fontSize', 'fontWeight', 'margin', 'padding',
-                'border', 'position', 'visibility', 'opacity'].map(name => style[name]), Math.round(box.width), Math.round(box.height)].join();
+        const names = ['display', 'color', 'backgroundColor', 'fontSize', 'fontWeight', 'margin', 'padding', 'border',
+                       'position', 'visibility', 'opacity'];
+        return [element.tagName, String(element.className), ...names.map(name => style[name]),
+                Math.round(box.width), Math.round(box.height)].join();
     })""")
 
 
@@ -273,7 +280,8 @@ def test_a_failing_purge_stops_the_build(tmp_path):
 def test_heights_of_formulas():
     two = (
         '<span class="katex-display"><span class="katex"><span class="base"><span class="strut" style="height:2em;'
-        'vertical-align:-0.5em;"></span></span><span class="base"><span class="strut" style="height:1.2em;"></span></span></span></span>'
+        'vertical-align:-0.5em;"></span></span><span class="base"><span class="strut" style="height:1.2em;"></span>'
+        "</span></span></span>"
     )
     assert lighten.height(two) == pytest.approx(1.21 * 2)
     assert lighten.height("") == pytest.approx(1.21 * 1.2)
