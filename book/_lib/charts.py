@@ -443,7 +443,7 @@ def noise_moments(
             s, weights = s**3 * (10 - 15 * s + 6 * s**2), weights * 30 * (s * (1 - s)) ** 2
         else:
             far = law.spread([float(sp.sympify(q).xreplace(numbers)) for q in law.parameters], (1e-30,))
-            low, high = max(low, far[0]), min(high, far[-1])
+            low, high = low if np.isfinite(low) else far[0], high if np.isfinite(high) else far[-1]
         density = sp.lambdify(law.symbol, law.density.xreplace(numbers), "scipy")
         values = low + (high - low) * s
         axes.append((values, weights * (high - low) * density(values)))

@@ -8,10 +8,7 @@ import sympy as sp
 
 
 def function_of(
-    arguments: Sequence[sp.Symbol],
-    expression: sp.Expr | list[sp.Expr],
-    modules: str | list,
-    **how,
+    arguments: Sequence[sp.Symbol], expression: sp.Expr | list[sp.Expr], modules: str | list, **how
 ) -> Callable:
     """SymPy's ``lambdify``, with its options, under names of our own: a symbol may be called lambda, None or exp.
 

@@ -6,15 +6,7 @@ Use it as ``from gradlib import proof`` and ``proof.Derivation(...)``.
 from gradlib.proof.inequality import Inequality
 from gradlib.proof.lower import FalseStep
 from gradlib.proof.rules import Boundary, Substitution
-from gradlib.proof.statements import (
-    Assumption,
-    Cited,
-    Definition,
-    Derivation,
-    Restatement,
-    Step,
-    Table,
-)
+from gradlib.proof.statements import Assumption, Cited, Definition, Derivation, Restatement, Step, Table
 
 __all__ = [
     # checked, or refused with FalseStep

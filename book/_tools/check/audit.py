@@ -17,7 +17,6 @@ import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 from urllib.parse import urljoin
 
 from playwright.sync_api import sync_playwright
