@@ -136,18 +136,19 @@ HOLLOW = """() => {
     };
     const formulas = [...document.querySelectorAll('.katex')], whole = formulas.map(around);
     const widths = formulas.map(formula => formula.querySelector('.katex-html')?.getBoundingClientRect().width ?? 0);
-    const boxes = whole.map((formula, i) => {
-        const box = document.createElement('span');
-        box.className = 'katex';
+    const shells = formulas.map((formula, i) => {
+        const shell = formula.cloneNode(false), box = document.createElement('span');
+        box.className = 'katex-html';
         box.style.cssText = `display: inline-block; width: ${widths[i]}px`;
         box.textContent = 'x';
-        formula.replaceWith(box);
-        return box;
+        shell.append(box);
+        whole[i].replaceWith(shell);
+        return shell;
     });
     const drawn = document.createElement('style');
     drawn.textContent = '* {content-visibility: visible !important}';
     document.head.append(drawn);
-    return () => drawn.remove() ?? boxes.forEach((box, i) => box.replaceWith(whole[i]));
+    return () => drawn.remove() ?? shells.forEach((shell, i) => shell.replaceWith(whole[i]));
 }"""
 
 THIN = """() => {
