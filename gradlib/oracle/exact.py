@@ -207,14 +207,15 @@ class _Oracle:
         """The integrand on arrays, in double precision. ``None`` where SciPy has no name for it or not at the probe."""
         if self.has_black_box or integrand.has(Velocity):
             return None
-        f = function_of(names, integrand, "scipy")
 
         def values(*arrays: np.ndarray) -> np.ndarray:
             with np.errstate(all="ignore"):
                 return f(*arrays) + np.zeros(np.broadcast_shapes(*map(np.shape, arrays)))  # constants too
 
         try:
-            return values if np.isfinite(values(*(np.array([x]) for x in probe))).all() else None
+            f = function_of(names, integrand, "scipy")
+            # Twice the point: what takes one number only does not take arrays.
+            return values if np.isfinite(values(*(np.full(2, x) for x in probe))).all() else None
         except (NameError, TypeError, NotImplementedError, ValueError):
             return None
 

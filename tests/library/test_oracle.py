@@ -133,6 +133,13 @@ def test_many_waves_in_a_little_mass():
     assert gl.exact(J, {mu: 0.3, sigma: 1.2}) == pytest.approx(0.2385425745738609, rel=1e-11)
 
 
+def test_an_integral_in_the_integrand():
+    """It takes one number at a time: no arrays. The value is (π/4) E erf(X)² = ½ arcsin(2/3)."""
+    u = sp.Symbol("u", real=True)
+    area = sp.Integral(sp.exp(-(u**2)), (u, 0, st.Normal("X", 0, 1)))
+    assert gl.exact(gl.Expectation(area**2)) == pytest.approx(np.arcsin(2 / 3) / 2, rel=1e-11)
+
+
 EDGES = [mp.mpf(edge) for edge in (-9, -1, 0, 1, 9)]
 
 
