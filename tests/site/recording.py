@@ -64,6 +64,7 @@ def record(browser, base, path):
     page.evaluate("scrollTo(0, 0)")
     for width in WIDTHS:
         widen(page, width)
+        settle(page)  # charts are drawn anew for the width, a frame or two later
         for scheme in "light", "dark":
             turn(page, scheme)
             found["mathematics"][f"{width}, {scheme}"] = checkers.bad_mathematics(page)
