@@ -95,7 +95,7 @@ def turn(page, scheme):
 
 
 def settle(page):
-    """Wait until colours have turned, and the theme (after `widen`) and `reach.js` know what takes the focus."""
+    """Wait until colours have turned, and after `widen` the charts, the theme and `reach.js` have followed."""
     page.evaluate("""async () => {
         await window.rested;
         const drawn = () => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));

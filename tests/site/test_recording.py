@@ -74,10 +74,18 @@ FAULTS = {
     ),
 }
 
+# No fault: a chart that is drawn anew for another width, a little later.
+LATE = """<div id="late">chart</div><script>
+    const late = document.getElementById("late"), draw = () => {
+        late.style.width = `${document.documentElement.clientWidth - 40}px`;
+    };
+    new ResizeObserver(() => setTimeout(draw, 150)).observe(document.documentElement);
+</script>"""
+
 
 @pytest.fixture(scope="module")
 def faulty(request, once, serve, tmp_path_factory):
-    """The record of a page with all the faults."""
+    """The record of a page with all the faults, and a chart that is late."""
     folder = tmp_path_factory.mktemp("faulty")
     style, body = ("\n".join(part) for part in list(zip(*FAULTS.values()))[3:])
     (folder / "page.html").write_text(
@@ -86,7 +94,7 @@ def faulty(request, once, serve, tmp_path_factory):
         "const dark = matchMedia('(prefers-color-scheme: dark)');"
         "dark.onchange = () => { document.documentElement.dataset.theme = dark.matches ? 'dark' : 'light'; };"
         "dark.onchange();"
-        f"</script></head><body><main><article><h1>A</h1>{body}</article></main></body>",
+        f"</script></head><body><main><article><h1>A</h1>{body}{LATE}</article></main></body>",
         "utf8",
     )
 
