@@ -1,19 +1,15 @@
-r"""The oracle: expectations and variances by quadrature and enumeration.
+r"""The oracle: expectations and variances by quadrature and enumeration, each with a bound of its error.
 
-It shares no code path with ``gradlib.engine``, which runs on random draws: an error
-would have to be made twice, in two different ways, to go unseen. Kernels are printed
-from the density, for :mod:`mpmath` and for NumPy. A tame integrand is integrated in
-double precision, and mpmath says at points of every panel whether NumPy and SciPy
-compute the integrand right; all else runs in mpmath, one point at a time.
+It shares no code path with ``gradlib.engine``, which runs on random draws: an error would have to be made twice, in two
+different ways, to go unseen. A continuous variable is integrated in ball arithmetic (:mod:`gradlib.oracle.enclosure`),
+variables that do not separate one inside the other; a discrete variable is summed. Sums and products of functions of
+different variables are taken apart first. A number is computed with more digits until its ball is narrow: where parts
+cancel, that is seen.
 
-A continuous variable is integrated by tanh-sinh quadrature, split at quantiles (so
-that the mass is found wherever it lies) and at the kinks of the integrand. A discrete
-variable is summed. Products of functions of different variables are integrated one
-variable at a time.
+What has no meaning on balls (a black box, a velocity that is itself a numerical derivative) is integrated by tanh-sinh
+quadrature in :mod:`mpmath`, whose error is estimated (:mod:`gradlib.oracle.line`).
 
-Where an integral diverges, the answer is an error and not a number. Near each end and
-each kink the integrand behaves like a power, :math:`|f(t)| \sim t^a`; the exponent is
-measured there, and decides.
+Where an integral diverges, the answer is an error and not a number.
 """
 
 from __future__ import annotations
@@ -28,6 +24,7 @@ from itertools import accumulate
 import mpmath as mp
 import numpy as np
 import sympy as sp
+from flint import acb, arb, ctx
 
 from gradlib.core.binding import Binding, bind
 from gradlib.core.density import Slope
@@ -36,7 +33,9 @@ from gradlib.core.expectation import Expectation
 from gradlib.core.families import FAMILIES
 from gradlib.core.formula import landmarks, require_no_gap, spread
 from gradlib.core.function import function_of
-from gradlib.core.law import BY_NAME, Law, Velocity
+from gradlib.core.law import BY_NAME, Law
+from gradlib.oracle.ball import NoBall, function_on_balls
+from gradlib.oracle.enclosure import NARROW, Unclear, enclose
 from gradlib.oracle.line import (
     TOLERANCE,
     _alternating_tail,
@@ -48,9 +47,17 @@ from gradlib.oracle.line import (
     _panels,
     _sum,
 )
+from gradlib.oracle.region import Range, integral_over
 
 
-def exact(J: Expectation, at: Mapping | None = None, *, functions: Mapping | None = None) -> float | np.ndarray:
+DIGITS = 400  # of numbers, so that nothing is lost where SymPy computes with them: 1e-37 − 1, say
+CANCELS = 2.0**-200  # the size of what is expanded says nothing of the size of the sum
+WHOLE = (1e-60, 1e-12, 1e-4, 0.05, 0.5)  # tails between whose quantiles nearly all of a law's mass lies
+
+
+def exact(
+    J: Expectation, at: Mapping | None = None, *, functions: Mapping | None = None, error: bool = False
+) -> float | np.ndarray | tuple:
     r"""The value of an expectation, by quadrature or enumeration.
 
     .. math:: J = \int F(x)\, p(x)\, dx \quad\text{or}\quad \sum_x F(x)\, p(x)
@@ -60,11 +67,13 @@ def exact(J: Expectation, at: Mapping | None = None, *, functions: Mapping | Non
         at: the value of every parameter, ``{symbol: number}``.
         functions: for undefined functions in the integrand, callables on NumPy arrays,
             as in :func:`gradlib.estimate`.
+        error: whether the bound of the error is wanted as well.
 
     Returns:
-        A float, or an array of shape ``(d,)`` for a vector-valued expectation. The
-        relative error of each one-dimensional integral is estimated to be below 1e-11; where two
-        variables do not separate, the error is below 1e-8.
+        A float, or an array of shape ``(d,)`` for a vector-valued expectation. The relative error is below 1e-11.
+        With ``error=True`` a pair: this, and a bound of its error. The bound is proved but for what lies beyond the
+        place where the integrand has fallen to nothing, which is judged by how fast it falls; for black boxes and
+        numerical velocities it is an estimate.
 
     Raises:
         DivergentExpectation: if the integral diverges.
@@ -78,16 +87,23 @@ def exact(J: Expectation, at: Mapping | None = None, *, functions: Mapping | Non
         >>> X = Normal("X", mu, 1)
         >>> round(gl.exact(gl.Expectation(X**2), {mu: 2}), 9)
         5.0
+        >>> value, bound = gl.exact(gl.Expectation(X**2), {mu: 2}, error=True)
+        >>> abs(value - 5) <= bound < 1e-11
+        True
         >>> gl.exact(gl.Expectation(Cauchy("X", 0, 1)))  # doctest: +ELLIPSIS
         Traceback (most recent call last):
         ...
         gradlib.core.errors.DivergentExpectation: the expectation of X diverges: ...
 
     References:
-        Takahasi and Mori (1974), *Double exponential formulas for numerical integration*.
+        Johansson (2018), *Numerical integration in arbitrary-precision ball arithmetic*; Takahasi and Mori (1974),
+        *Double exponential formulas for numerical integration*.
     """
     oracle = _Oracle(bind(J, at, functions))
-    return _shaped(J, [oracle.mean(component) for component in oracle.components])
+    found = [oracle.mean(component) for component in oracle.components]
+    value = _shaped(J, found)
+    # A float is another half unit in the last place away.
+    return (value, _shaped(J, [ball.rad() + abs(ball.mid()) * 2.0**-53 for ball in found])) if error else value
 
 
 def variance(J: Expectation, at: Mapping | None = None, *, functions: Mapping | None = None) -> float | np.ndarray:
@@ -130,8 +146,8 @@ def moments(J: Expectation, at: Mapping | None = None) -> tuple[float, float]:
     found = [np.nan, np.nan]
     try:
         mean = oracle.mean(component)
-        found[0] = float(mean)
-        found[1] = float(oracle.variance(component, mean))
+        found[0] = float(mean.mid())
+        found[1] = float(oracle.variance(component, mean).mid())
     except DivergentExpectation:
         found[1] = np.inf
     except QuadratureError:
@@ -139,11 +155,12 @@ def moments(J: Expectation, at: Mapping | None = None) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def _shaped(J: Expectation, values: list) -> float | np.ndarray:
-    numbers = [float(v) for v in values]
+def _shaped(J: Expectation, values: list[arb]) -> float | np.ndarray:
+    numbers = [float(value.mid()) for value in values]
     if not np.all(np.isfinite(numbers)):
+        largest = values[int(np.argmax(np.abs(numbers)))]
         raise OverflowError(
-            f"the result, {mp.nstr(max(values, key=abs), 5)}, is larger than a floating-point number can be"
+            f"the result, {largest.str(5, radius=False)}, is larger than a floating-point number can be"
         )
     return np.array(numbers) if J.is_vector else numbers[0]
 
@@ -152,48 +169,103 @@ class _Oracle:
     """Expectations of expressions in the plain symbols of one bound expectation."""
 
     def __init__(self, bound: Binding):
-        self.laws = {law.symbol: law for law in bound.laws}
-        self.values = {symbol: sp.Float(value, 30) for symbol, value in bound.at.items()}
-        self.components = [component.xreplace(self.values) for component in bound.components]
+        literals = {f: sp.Float(f, DIGITS) for e in bound.components for f in e.atoms(sp.Float)}
+        literals |= {f: sp.Float(f, DIGITS) for law in bound.laws for f in law.distribution.atoms(sp.Float)}
+        self.values = {symbol: sp.Float(value, DIGITS) for symbol, value in bound.at.items()}
+        self.laws = {law.symbol: law.at(literals) for law in bound.laws}
+        self.components = [component.xreplace(literals | self.values) for component in bound.components]
         for component in self.components:
             if component.has(sp.zoo, sp.nan):
                 raise FloatingPointError(f"the integrand is not finite at these parameters: it is {component}")
         self.modules = [{"velocity": velocity, **_black_boxes(bound)}, "mpmath"]
         self.has_black_box = bool(bound.functions)
-        # A cache of this oracle's own, which goes with it: one on the class would keep every oracle alive.
-        self._mean_in = cache(self._mean_in)
+        # Caches of this oracle's own, which go with it: one on the class would keep every oracle alive.
+        self._of_one = cache(self._of_one)
+        self._nested = cache(self._nested)
+        self._line = cache(self._line)
+        self._in_points = cache(self._in_points)
 
-    def mean(self, expression: sp.Expr) -> mp.mpf:
-        """E[expression], one variable at a time where it factorizes."""
-        names = [x for x in self.laws if expression.has(x)]
+    def mean(self, expression: sp.Expr) -> arb:
+        """E[expression], in a narrow ball."""
+        return enclose(lambda goal: self.ball(expression, goal), _name(expression))
+
+    def variance(self, component: sp.Expr, mean: arb) -> arb:
+        """Around the mean, so that few digits cancel. Independent terms have independent variances."""
+        try:
+            groups = self._apart(component, sp.Add)
+            if len(groups) > 1:
+                return enclose(lambda goal: _total([self._variance(group, goal) for group in groups]), _name(component))
+            return enclose(lambda goal: self._variance(component, goal), _name(component))
+        except DivergentExpectation as error:
+            raise DivergentExpectation(f"the variance is infinite: {error}") from None
+
+    def _variance(self, component: sp.Expr, goal: int) -> tuple[arb, arb]:
+        mean, _ = self.ball(component, goal)
+        if len(self._apart(component, sp.Mul)) > 1:
+            square, size = self.ball(component**2, goal)
+            return square - mean * mean, size * CANCELS  # arb's power of a ball around 0 is not finite
+        center = _float(mean)  # near the mean, and a number
+        value, size = self.ball((component - center) ** 2, goal)
+        rest = mean - _exactly(center)
+        return value - rest * rest, size
+
+    def _names(self, expression: sp.Basic) -> list[sp.Symbol]:
+        return [x for x in self.laws if expression.has(x)]
+
+    def _apart(self, expression: sp.Expr, kind: type) -> list[sp.Expr]:
+        """Terms or factors, put together where they share a variable."""
+        groups: list[tuple[set, list]] = []
+        for part in kind.make_args(expression):
+            names, parts = set(self._names(part)), [part]
+            apart = []
+            for others, theirs in groups:
+                if names & others or not names and not others:
+                    names, parts = names | others, theirs + parts
+                else:
+                    apart.append((others, theirs))
+            groups = [*apart, (names, parts)]
+        return [kind(*parts) for _, parts in groups]
+
+    def ball(self, expression: sp.Expr, goal: int) -> tuple[arb, arb]:
+        """E[expression] at the present precision, and the size of its parts, one variable at a time if it can be."""
+        names = self._names(expression)
         if not names:
-            return _number(expression)
+            found = _number(expression)
+            return found, abs(found)
         if len(names) == 1:
-            return self._mean_in(*self._first_copy(names[0], expression))
+            return self._of_one(*self._first_copy(names[0], expression), ctx.prec, goal)
+        if len(groups := self._apart(expression, sp.Add)) > 1:
+            return _total([self.ball(group, goal) for group in groups])
+        if len(groups := self._apart(expression, sp.Mul)) > 1:
+            value, size = arb(1), arb(1)
+            for group in groups:
+                factor, part = self.ball(group, goal)
+                value, size = value * factor, size * part
+            return value, size
         # A discrete variable is summed symbolically where its table is finite: the rest then simplifies.
         for x in names:
             if self.laws[x].is_finite:
-                table = self._probabilities(x)
-                return mp.fsum(probability * self.mean(expression.subs(x, value)) for value, probability in table)
-        if _tied(expression, names) > 2:
-            return self._nested(names, expression)
-        total = mp.mpf(0)
-        for term in sp.Add.make_args(sp.expand(expression)):
-            groups = _independent_factors(term, names)
-            if groups is None:
-                return self._nested(names, expression)
-            product = mp.mpf(1)
-            for x, factor in groups:
-                product *= self._mean_in(*self._first_copy(x, factor)) if x is not None else _number(factor)
-            total += product
-        return total
-
-    def variance(self, component: sp.Expr, mean: mp.mpf) -> mp.mpf:
-        """Around the mean, so that no digits cancel."""
-        try:
-            return self.mean((component - sp.Float(mean, 30)) ** 2)
-        except DivergentExpectation as error:
-            raise DivergentExpectation(f"the variance is infinite: {error}") from None
+                return _total(
+                    [
+                        (probability * value, abs(probability) * size)
+                        for at, probability in self._probabilities(x)
+                        for value, size in [self.ball(expression.subs(x, at), goal)]
+                    ]
+                )
+        if _tied(expression, names) <= 2:
+            terms = [
+                sp.expand_power_base(sp.powsimp(term, deep=False), force=True)
+                for term in sp.Add.make_args(sp.expand(expression))
+            ]
+            if all(len(self._names(factor)) < 2 for term in terms for factor in sp.Mul.make_args(term)):
+                value, size = _total([self.ball(term, goal) for term in terms])
+                return value, size * CANCELS
+        if expression.is_Add:
+            try:
+                return _total([self.ball(term, goal) for term in expression.args])
+            except DivergentExpectation:
+                pass  # the sum may exist where its terms do not
+        return self._nested(tuple(names), expression, ctx.prec, goal)
 
     def _first_copy(self, x: sp.Symbol, expression: sp.Expr) -> tuple[sp.Symbol, sp.Expr]:
         """Independent copies have the same means: they are computed once."""
@@ -203,52 +275,80 @@ class _Oracle:
     def _kernel(self, arguments: list[sp.Symbol], expression: sp.Expr) -> Callable:
         return function_of(arguments, expression, self.modules)
 
-    def _arrays(self, names: list[sp.Symbol], integrand: sp.Expr, probe: tuple[float, ...]) -> Callable | None:
-        """The integrand on arrays, in double precision. ``None`` where SciPy has no name for it or not at the probe."""
-        if self.has_black_box or integrand.has(Velocity):
-            return None
-
-        def values(*arrays: np.ndarray) -> np.ndarray:
-            with np.errstate(all="ignore"):
-                return f(*arrays) + np.zeros(np.broadcast_shapes(*map(np.shape, arrays)))  # constants too
-
+    def _on_balls(self, arguments: list[sp.Symbol], expression: sp.Expr) -> Callable:
+        """On real balls; by mpmath, in a ball of no width, where Arb has no meaning of it."""
         try:
-            f = function_of(names, integrand, "scipy")
-            # Twice the point: what takes one number only does not take arrays.
-            return values if np.isfinite(values(*(np.full(2, x) for x in probe))).all() else None
-        except (NameError, TypeError, NotImplementedError, ValueError):
-            return None
+            f = function_on_balls(arguments, expression)
+            return lambda *x: _real(f(*x, False), expression)
+        except NoBall:
+            g = self._kernel(arguments, expression)
+            return lambda *x: _of_mpmath(g(*(_to_mpmath(a) for a in x)), expression)
 
-    def _probabilities(self, x: sp.Symbol):
+    def _probabilities(self, x: sp.Symbol) -> list[tuple[sp.Expr, arb]]:
         table = self.laws[x].at(self.values).table
         return [(value, _number(probability)) for value, probability in table.items()]
 
-    def _mean_in(self, x: sp.Symbol, expression: sp.Expr) -> mp.mpf:
+    def _density(self, x: sp.Symbol) -> sp.Expr:
+        return self.laws[x].density.xreplace(self.values)
+
+    def _of_one(self, x: sp.Symbol, expression: sp.Expr, bits: int, goal: int) -> tuple[arb, arb]:
+        """E of a function of one variable; the precision is an argument for the cache."""
         law = self.laws[x]
-        f = self._kernel([x], expression)
         if law.is_finite:
-            return mp.fsum(probability * f(mp.mpf(value)) for value, probability in self._probabilities(x))
-        density = self._kernel([x], law.density.xreplace(self.values))
+            f = self._on_balls([x], expression)
+            parts = [probability * f(acb(_number(value))) for value, probability in self._probabilities(x)]
+            return sum(parts, arb(0)), sum(map(abs, parts), arb(0))
         if law.is_discrete:
-            return _sum(f, density, law, _name(expression))
+            return _sum(self._on_balls([x], expression * self._density(x)), law, _name(expression))
+        if line := self._line((x,), expression):
+            value, size = line.total(goal=goal)
+            return _real(value, expression), size
+        value, error, size = (_of_mpmath(number, expression) for number in self._in_points(x, expression))
+        return arb(value, error), size
+
+    def _line(self, names: tuple[sp.Symbol, ...], expression: sp.Expr):
+        """The integral in ball arithmetic, for every precision; ``None`` where there is none."""
+        if self._needs_waves(names, expression):
+            return None
+        integrand = sp.Mul(expression, *map(self._density, names))
+        try:
+            return integral_over([self._range(x) for x in names], integrand, _name(expression))
+        except NoBall:
+            return None
+
+    def _range(self, x: sp.Symbol) -> Range:
+        law = self.laws[x]
+        ends = (end.xreplace(self.values) for end in (law.support.inf, law.support.sup))
+        bulk, whole = (tuple(float(q) for q in self._quantiles(law, tails)) for tails in ((0.05, 0.5), WHOLE))
+        return Range(x, *ends, bulk, whole)
+
+    def _needs_waves(self, names: tuple[sp.Symbol, ...], expression: sp.Expr) -> bool:
+        """Whether it oscillates under a density that falls like a power."""
+        if len(names) > 1 or not expression.has(sp.sin, sp.cos):
+            return False
+        (x,) = names
+        support = self.laws[x].support
+        return support == sp.S.Reals and _falls_like_a_power(self._kernel([x], self._density(x)))
+
+    def _in_points(self, x: sp.Symbol, expression: sp.Expr) -> tuple[mp.mpf, mp.mpf, mp.mpf]:
+        """The integral in mpmath, an estimate of its error, and the size of its parts."""
+        law = self.laws[x]
+        density, f = self._kernel([x], self._density(x)), self._kernel([x], expression)
+        if self._needs_waves((x,), expression):
+            pieces = _oscillating(expression, x)
+            if len(pieces) > 1:
+                found = [self._in_points(x, piece) for piece, _ in pieces]
+                return tuple(mp.fsum(numbers) for numbers in zip(*found))
+            if pieces[0][1] is not None:
+                return self._oscillating_mean(law, f, density, mp.mpf(pieces[0][1]), _name(expression))
         quantiles = self._quantiles(law)
         pdf = self._without_far_tail(law, density, quantiles)
         lower, upper = (_mpf(edge.xreplace(self.values)) for edge in (law.support.inf, law.support.sup))
-        whole_line = lower == -mp.inf and upper == mp.inf
-        if whole_line and expression.has(sp.sin, sp.cos) and _falls_like_a_power(pdf):
-            pieces = _oscillating(expression, x)
-            if len(pieces) > 1:
-                return mp.fsum(self._mean_in(x, piece) for piece, _ in pieces)
-            if pieces[0][1] is not None:
-                return self._oscillating_mean(law, f, pdf, mp.mpf(pieces[0][1]), _name(expression))
         kinks = _kinks(expression, x, quantiles, lower, upper) + _kinks(
-            law.density.xreplace(self.values), x, quantiles, lower, upper
-        )
-        arrays = self._arrays(
-            [x], expression * law.density.xreplace(self.values), (float(quantiles[len(quantiles) // 2]),)
+            self._density(x), x, quantiles, lower, upper
         )
         return _integral(
-            lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, _name(expression), not self.has_black_box, arrays
+            lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, _name(expression), not self.has_black_box
         )
 
     def _without_far_tail(self, law: Law, density, quantiles) -> Callable:
@@ -264,7 +364,7 @@ class _Oracle:
 
         return pdf
 
-    def _oscillating_mean(self, law: Law, f, pdf, frequency: mp.mpf, name: str) -> mp.mpf:
+    def _oscillating_mean(self, law: Law, f, pdf, frequency: mp.mpf, name: str) -> tuple:
         """A single sine or cosine under a density with algebraic tails."""
         low, *_, high = self._quantiles(law, tails=(0.01, 0.5))
         h = lambda t: f(t) * pdf(t)  # noqa: E731
@@ -273,47 +373,118 @@ class _Oracle:
             body, error = mp.quad(h, mp.linspace(low, high, int((high - low) / half_period / 2) + 8), error=True)
             above, error_above = _alternating_tail(h, high, half_period)
             below, error_below = _alternating_tail(lambda t: h(-t), -low, half_period)
-        if error + error_above + error_below > TOLERANCE:
+        error += error_above + error_below
+        if error > TOLERANCE:
             raise QuadratureError(f"the quadrature of {name} did not reach a relative error of {TOLERANCE:g}")
-        return body + above + below
+        return body + above + below, error, mp.mpf(1)
 
-    def _quantiles(self, law: Law, tails=(1e-60, 1e-12, 1e-4, 0.05, 0.5)) -> list[mp.mpf]:
+    def _quantiles(self, law: Law, tails=WHOLE) -> list[mp.mpf]:
         numbers = [float(sp.sympify(p).xreplace(self.values)) for p in law.parameters]
-        return [mp.mpf(q) for q in law.spread(numbers, tails)]
+        with np.errstate(over="ignore"):  # a quantile may be infinite in double precision
+            return [mp.mpf(q) for q in law.spread(numbers, tails)]
 
-    def _nested(self, names: list[sp.Symbol], expression: sp.Expr) -> mp.mpf:
+    def _nested(self, names: tuple[sp.Symbol, ...], expression: sp.Expr, bits: int, goal: int) -> tuple[arb, arb]:
         """E over several variables that do not separate: the first outside, the rest inside.
 
-        Fixed Gauss–Legendre panels between quantiles; the error is judged against a rule
-        with fewer points.
+        The precision is an argument for the cache.
         """
-        if len(names) > 2 or any(self.laws[x].is_discrete for x in names):
-            outer, *inner = sorted(names, key=lambda x: not self.laws[x].is_discrete)
-            if not self.laws[outer].is_discrete:
+        for x in names:
+            if self.laws[x].is_discrete:
+                density = self._on_balls([x], self._density(x))
+
+                def term(k: acb) -> arb:
+                    return self.ball(expression.subs(x, int(k.real.mid().unique_fmpz())), goal)[0] * density(k)
+
+                return _sum(term, self.laws[x], _name(expression))
+        if len(names) > 2:
+            raise QuadratureError(
+                f"{_name(expression)} ties {len(names)} continuous variables together: the oracle integrates at "
+                "most two. Write it as a sum of products, or estimate it"
+            )
+        if line := self._line(names, expression):
+            orders, found = (line, self._line(names[::-1], expression)), []
+            for line in orders:
+                try:
+                    value, size = line.total(goal=goal)
+                    found.append((_real(value, expression), size))
+                except (Unclear, QuadratureError):  # what is hard inside may be easy outside
+                    continue
+                if line.sure:
+                    return found[-1]
+            if not found:
+                raise Unclear
+            if len(found) < 2 or not abs(found[0][0] - found[1][0]) <= NARROW * found[0][1]:
                 raise QuadratureError(
-                    f"{_name(expression)} ties {len(names)} continuous variables together: the oracle integrates at "
-                    "most two. Write it as a sum of products, or estimate it"
+                    f"the integral of {_name(expression)} over {names[0]} and {names[1]} is not the same in both "
+                    "orders: a kink or a jump was not found"
                 )
-            pdf = self._kernel([outer], self.laws[outer].density.xreplace(self.values))
-            return _sum(lambda k: self.mean(expression.subs(outer, int(k))), pdf, self.laws[outer], _name(expression))
-        integrand = expression * (self.laws[names[0]].density * self.laws[names[1]].density).xreplace(self.values)
-        f = self._arrays(names, integrand, (0.3, 0.4))
-        g = self._kernel(names, integrand)
+            return found[0]
+        return self._on_a_grid(names, expression)
+
+    def _on_a_grid(self, names: tuple[sp.Symbol, ...], expression: sp.Expr) -> tuple[arb, arb]:
+        """A smooth function of two variables that has no meaning on balls: two rules, with ends far apart, must agree."""
+        g = self._kernel(names, expression * sp.Mul(*map(self._density, names)))
         results = []
-        for order in (20, 24):
+        for order, tail in ((20, 1e-17), (28, 1e-40)):
             (x, wx), (y, wy) = (
-                _panels(self._quantiles(self.laws[name], (1e-17, 1e-6, 0.02, 0.5)), order) for name in names
+                _panels(self._quantiles(self.laws[name], (tail, 1e-6, 0.02, 0.5)), order) for name in names
             )
-            values = (
-                f(x[:, None], y[None, :]) if f else np.array([[float(g(mp.mpf(a), mp.mpf(b))) for b in y] for a in x])
-            )
-            results.append(mp.mpf(float(wx @ values @ wy)))
-        if abs(results[1] - results[0]) > 1e-8 * max(1, abs(results[1])):
+            try:
+                values = np.array([[float(g(mp.mpf(a), mp.mpf(b))) for b in y] for a in x])
+            except TypeError:
+                raise ValueError(_not_real(expression)) from None
+            results.append(float(wx @ values @ wy))
+        error = abs(results[1] - results[0])
+        if not error <= TOLERANCE * abs(results[1]):
             raise QuadratureError(
                 f"the two-dimensional quadrature of {_name(expression)} did not converge "
-                f"({mp.nstr(results[0], 8)} against {mp.nstr(results[1], 8)}): it may diverge, oscillate or have a kink"
+                f"({results[0]:.8g} against {results[1]:.8g}): it may diverge, oscillate or have a kink"
             )
-        return results[1]
+        return arb(results[1], error), arb(abs(results[1]))
+
+
+def _total(parts: list[tuple[arb, arb]]) -> tuple[arb, arb]:
+    return sum((value for value, _ in parts), arb(0)), sum((size for _, size in parts), arb(0))
+
+
+def _not_real(expression: sp.Expr) -> str:
+    return f"{_name(expression)} is not real everywhere: restrict the support, or mend the integrand"
+
+
+def _real(value: acb, expression: sp.Expr) -> arb:
+    if value.is_finite() and not value.imag.contains(0):
+        raise ValueError(_not_real(expression))
+    if not value.is_finite():
+        raise Unclear
+    return value.real
+
+
+def _exactly(number: sp.Float | mp.mpf) -> arb:
+    """The ball of a binary number, of no width."""
+    if not number:
+        return arb(0)
+    sign, mantissa, exponent, _ = number._mpf_
+    return arb(((-1) ** sign * int(mantissa), int(exponent)))
+
+
+def _of_mpmath(number, expression: sp.Expr) -> arb:
+    if isinstance(number, mp.mpc):
+        raise ValueError(_not_real(expression))
+    number = mp.mpf(number)
+    if not mp.isfinite(number):
+        raise FloatingPointError(f"{_name(expression)} is not finite")
+    return _exactly(number)
+
+
+def _to_mpmath(ball: acb) -> mp.mpf:
+    mantissa, exponent = ball.real.mid().man_exp()
+    return mp.ldexp(mp.mpf(int(mantissa)), int(exponent))
+
+
+def _float(value: arb) -> sp.Float:
+    """A number near the middle of a ball."""
+    mantissa, exponent = value.mid().man_exp()
+    return sp.Float(mp.ldexp(mp.mpf(int(mantissa)), int(exponent)), 30)
 
 
 def _falls_like_a_power(pdf: Callable) -> bool:
@@ -323,9 +494,12 @@ def _falls_like_a_power(pdf: Callable) -> bool:
         return bool(near and far) and mp.log(far / near) / mp.log(100) > -1000
 
 
-def _number(expression: sp.Expr) -> mp.mpf:
+def _number(expression: sp.Expr) -> arb:
     """An expression without variables, such as sqrt(2/pi)."""
-    return mp.mpf(expression if expression.is_Float or expression.is_Integer else expression.evalf(30))
+    try:
+        return _real(function_on_balls([], sp.sympify(expression))(False), expression)
+    except NoBall:
+        return _exactly(sp.Float(expression.evalf(30), 30))
 
 
 def _tied(e: sp.Expr, names: list[sp.Symbol]) -> int:
@@ -335,18 +509,6 @@ def _tied(e: sp.Expr, names: list[sp.Symbol]) -> int:
     if isinstance(e, sp.exp):
         return max(sum(part.has(x) for x in names) for part in sp.Add.make_args(sp.expand(e.args[0])))
     return sum(e.has(x) for x in names)
-
-
-def _independent_factors(term: sp.Expr, names: list[sp.Symbol]):
-    """[(variable or None, factor)], or ``None`` if a factor ties two variables together."""
-    groups: dict = {}
-    for factor in sp.Mul.make_args(sp.expand_power_base(sp.powsimp(term, deep=False), force=True)):
-        inside = [x for x in names if factor.has(x)]
-        if len(inside) > 1:
-            return None
-        key = inside[0] if inside else None
-        groups[key] = groups.get(key, sp.S.One) * factor
-    return list(groups.items())
 
 
 def _black_boxes(bound: Binding) -> dict:

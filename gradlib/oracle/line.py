@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import mpmath as mp
 import numpy as np
 import sympy as sp
+from flint import acb, arb, ctx
 from sympy.simplify.fu import TR8
 
 from gradlib.core.errors import DivergentExpectation, QuadratureError
-from gradlib.core.function import function_of
 from gradlib.core.law import Law
+from gradlib.oracle.enclosure import Unclear
+from gradlib.oracle.region import roots_of, surfaces_of
 
 #: Relative tolerance that every one-dimensional quadrature has to reach.
 TOLERANCE = 1e-11
-
-SPOTS = np.array([0.17, 0.51, 0.86])  # of a panel, where two kernels are compared
 
 
 def _name(expression: sp.Expr) -> str:
@@ -69,8 +70,8 @@ def _oscillating(expression: sp.Expr, x: sp.Symbol) -> list[tuple[sp.Expr, sp.Ex
     return pieces
 
 
-def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool, arrays=None) -> mp.mpf:
-    """∫ h over the support, where h = f·p; ``arrays`` is h on NumPy arrays, or ``None``."""
+def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> tuple[mp.mpf, mp.mpf, mp.mpf]:
+    """∫ h over the support, where h = f·p, an estimate of its error, and ∫ |h|."""
     seen: dict[mp.mpf, mp.mpf] = {}  # the integrals of h and of |h| share their nodes
 
     def guarded(t):
@@ -91,8 +92,6 @@ def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool, arrays=
         scale = quantiles[middle + 1] - quantiles[middle - 1]
         ends = [(lower, 1), (upper, -1), *((k, side) for k in kinks for side in (1, -1) if lower < k < upper)]
         digits = max(_digits_needed(h, point, side, scale, quantiles[middle], name) for point, side in ends)
-        if arrays and digits == 18 and (value := _in_doubles(arrays, guarded, points)):
-            return value
     # Where positive and negative parts cancel, more digits are needed; a value below
     # 10^(−15) of its parts counts as 0.
     for digits in (digits, max(digits, 30), digits + 25):
@@ -100,36 +99,14 @@ def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool, arrays=
         with mp.workdps(digits):
             value, error = mp.quad(guarded, points, error=True, maxdegree=6 + digits // 20)
             if error <= TOLERANCE * max(abs(value), mp.mpf(10) ** -300):
-                return value
+                return value, error, abs(value)
             size = mp.quad(lambda t: abs(guarded(t)), points, maxdegree=4)
             if error <= TOLERANCE * size / 10**15:
-                return value
+                return value, error, size
     raise QuadratureError(
         f"the quadrature of {name} did not reach a relative error of {TOLERANCE:g} (estimate {mp.nstr(value, 6)}, "
         f"error {mp.nstr(error, 2)}): the integrand oscillates or decays too slowly"
     )
-
-
-def _in_doubles(arrays: Callable, h: Callable, points: list[mp.mpf]) -> mp.mpf | None:
-    """The same rule in double precision, twenty times as fast: ``None`` where that is not certainly enough.
-
-    It is for a bounded integrand that does not cancel. NumPy's and SciPy's functions are not believed: at three points
-    of each panel mpmath has the integrand too, and what they differ by counts as error.
-    """
-    from scipy.integrate import tanhsinh  # slow to import
-
-    edges = np.array(points, float)
-    low, high = edges[:-1], edges[1:]
-    with np.errstate(all="ignore"), mp.workdps(20):
-        panels = tanhsinh(arrays, low, high, minlevel=5, rtol=1e-13)
-        value, error = panels.integral.sum(), panels.error.sum()
-        for a, b in zip(low, high):
-            if np.isfinite(b - a):
-                inside = a + (b - a) * SPOTS
-                known = np.array([h(mp.mpf(t)) for t in inside], float)
-                error += (b - a) * np.abs(arrays(inside) - known).max()
-    # Written so that what is not finite is no answer.
-    return mp.mpf(float(value)) if 0 < abs(value) < np.inf and error <= TOLERANCE * abs(value) else None
 
 
 def _digits_needed(h, point: mp.mpf, side: int, scale: mp.mpf, center: mp.mpf, name: str) -> int:
@@ -174,58 +151,28 @@ def _digits_needed(h, point: mp.mpf, side: int, scale: mp.mpf, center: mp.mpf, n
 
 def _kinks(expression: sp.Expr, x: sp.Symbol, quantiles, lower, upper) -> list[mp.mpf]:
     """Points where the integrand has a kink, a jump or a singularity, found by sign changes."""
-    surfaces = []
-    for node in sp.preorder_traversal(expression):
-        if isinstance(node, (sp.Abs, sp.Heaviside, sp.sign, sp.log)):
-            surfaces.append(node.args[0])
-        elif isinstance(node, (sp.Max, sp.Min)):
-            surfaces += [a - b for i, a in enumerate(node.args) for b in node.args[:i]]
-        elif isinstance(node, sp.Piecewise):
-            surfaces += [r.lhs - r.rhs for _, c in node.args for r in c.atoms(sp.core.relational.Relational)]
-        elif isinstance(node, sp.Pow) and node.base.has(x) and not node.exp.is_nonnegative:
-            surfaces.append(node.base)
-        elif isinstance(node, (sp.floor, sp.ceiling, sp.frac)):
-            surfaces.append(sp.sin(sp.pi * node.args[0]))
-    found: list[mp.mpf] = []
-    for surface in {s for s in surfaces if s.has(x)}:
-        found += _real_roots(surface, x, quantiles)
-    return sorted({root for root in found if lower < root < upper})
+    found = (roots_of(surface, x, quantiles) for surface in surfaces_of(expression) if surface.has(x))
+    return sorted({root for roots in found for root in roots if lower < root < upper})
 
 
-def _real_roots(surface: sp.Expr, x: sp.Symbol, edges: list[mp.mpf]) -> list[mp.mpf]:
-    if surface.is_polynomial(x):
-        with mp.workdps(60):
-            roots = sp.Poly(surface, x).nroots(n=50, maxsteps=200) if surface.has(x) else []
-            return [mp.mpf(root) for root in roots if root.is_real]
-    f = function_of([x], surface, "mpmath")
-    roots = []
-    grid = [a + (b - a) * mp.mpf(j) / 64 for a, b in zip(edges, edges[1:]) for j in range(64)] + [edges[-1]]
-    with mp.workdps(40):
-        values = [mp.re(f(t)) for t in grid]
-        for a, b, fa, fb in zip(grid, grid[1:], values, values[1:]):
-            if fa == 0:
-                roots.append(a)
-            elif fa * fb < 0:
-                roots.append(mp.findroot(lambda t: mp.re(f(t)), (a, b), solver="anderson", verify=False))
-    return roots
-
-
-def _sum(f, pdf, law: Law, name: str) -> mp.mpf:
-    """Σ f(k) p(k) over an infinite range, until the terms are negligible and shrink geometrically."""
-    start = int(law.support.inf)
-    with mp.workdps(18):
-        # A tail that does not shrink means divergence; the ratio far out decides.
-        far = 20_000
-        terms = [abs(f(mp.mpf(k)) * pdf(mp.mpf(k))) for k in range(far, far + 4)]
-        if terms[0] and max(t2 / t1 for t1, t2 in zip(terms, terms[1:]) if t1) >= 1 and max(terms) > mp.mpf(10) ** -30:
-            raise DivergentExpectation(f"the expectation of {name} diverges: its terms do not shrink")
-        total, size, quiet, k = mp.mpf(0), mp.mpf(0), 0, start
-        while quiet < 30:
-            term = f(mp.mpf(k)) * pdf(mp.mpf(k))
-            total, size = total + term, size + abs(term)
-            mass_left = pdf(mp.mpf(k)) > mp.mpf(10) ** -40 * (1 + size) or k < start + 30
-            quiet = quiet + 1 if abs(term) <= 1e-19 * size and (not mass_left or size > 0) else 0
-            k += 1
-            if k > start + 200_000:
-                raise QuadratureError(f"the sum for {name} has not converged after 200,000 terms")
-        return total
+def _sum(term: Callable[[acb], arb], law: Law, name: str) -> tuple[arb, arb]:
+    """Σ term(k) over an infinite range, until the terms are negligible and shrink geometrically, and Σ |term(k)|."""
+    # A tail that does not shrink means divergence; the ratio far out decides.
+    far = 20_000
+    terms = [abs(term(acb(k))) for k in range(far, far + 4)]
+    if terms[0].mid() and max(float((b / a).mid()) for a, b in zip(terms, terms[1:])) >= 1 and max(terms) > 1e-30:
+        raise DivergentExpectation(f"the expectation of {name} diverges: its terms do not shrink")
+    total, size, quiet = arb(0), arb(0), 0
+    least = arb(2) ** (-ctx.prec)
+    for k in count(int(law.support.inf)):
+        here = term(acb(k))
+        if not here.is_finite():
+            raise Unclear
+        total, size = total + here, size + abs(here)
+        quiet = quiet + 1 if abs(here) <= least * size else 0
+        if quiet == 1:
+            first = abs(here).abs_upper()
+        if quiet >= 30 and (size > 0 or k > 1000):
+            return total + arb(0, 30 * first), size  # the rest falls as these thirty did, or faster
+        if k > 200_000:
+            raise QuadratureError(f"the sum for {name} has not converged after 200,000 terms")

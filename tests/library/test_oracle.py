@@ -8,7 +8,6 @@ import sympy.stats as st
 from cases import b, k, mu, p, q, sigma
 
 import gradlib as gl
-from gradlib.oracle.line import _in_doubles
 
 N, N2 = st.Normal("X", mu, sigma), st.Normal("Y", mu, 1)
 E, G, P = st.Exponential("E", sigma), st.Gamma("G", k, sigma), st.Poisson("P", sigma)
@@ -131,6 +130,8 @@ def test_many_waves_in_a_little_mass():
     """E cos M; the value is by a shift of the path of integration by i, where the waves have died away."""
     J = gl.Expectation(sp.cos(st.LogNormal("M", mu, sigma)))
     assert gl.exact(J, {mu: 0.3, sigma: 1.2}) == pytest.approx(0.2385425745738609, rel=1e-11)
+    J = gl.Expectation(M * sp.cos(M))
+    assert gl.exact(J, {mu: 0.3, sigma: 1.2}) == pytest.approx(-0.12460108229112105, rel=1e-11)
 
 
 def test_an_integral_in_the_integrand():
@@ -140,31 +141,12 @@ def test_an_integral_in_the_integrand():
     assert gl.exact(gl.Expectation(area**2)) == pytest.approx(np.arcsin(2 / 3) / 2, rel=1e-11)
 
 
-EDGES = [mp.mpf(edge) for edge in (-9, -1, 0, 1, 9)]
-
-
-@pytest.mark.parametrize("arrays, h, why", [
-    (lambda t: np.exp(-t * t) * (1 + 1e-9 * (t > 0.5)), lambda t: mp.exp(-t * t), "a kernel that is off by 1e-9"),
-    (lambda t: np.exp(-t * t) * (t < 7), lambda t: mp.exp(-t * t) + (t > 7), "a kernel without a part"),
-    (lambda t: t * np.exp(-t * t), lambda t: t * mp.exp(-t * t), "parts that cancel"),
-    (lambda t: 0 * t, lambda t: mp.mpf(0), "nothing but zeros"),
-    (lambda t: np.cos(1e5 * t), lambda t: mp.cos(1e5 * t), "waves that are not resolved"),
-    (lambda t: np.where(t > 0.3, 1.0, 0.0), lambda t: mp.mpf(t > 0.3), "a jump inside a panel"),
-    (lambda t: np.where(t > 0.99, np.nan, np.exp(-t * t)), lambda t: mp.exp(-t * t), "what is not finite"),
-])  # fmt: skip
-def test_double_precision_is_no_answer_where_it_is_not_certain(arrays, h, why):
-    assert _in_doubles(lambda t: np.exp(-t * t), lambda t: mp.exp(-t * t), EDGES) == pytest.approx(
-        np.sqrt(np.pi), rel=1e-13
-    )
-    assert _in_doubles(arrays, h, EDGES) is None, why
-
-
 def test_what_cannot_be_integrated_is_no_number():
     x, y, z = (st.Normal(name, 0, 1) for name in "xyz")
     with pytest.raises(gl.QuadratureError, match="ties 3"):
         gl.exact(gl.Expectation(sp.cos(x * y * z)))
-    with pytest.raises(gl.QuadratureError, match="relative error"):
-        gl.exact(gl.Expectation(M * sp.cos(M)), {mu: 0.3, sigma: 1.2})
+    with pytest.raises(gl.QuadratureError, match="oscillates"):
+        gl.exact(gl.Expectation(sp.cos(sp.exp(sp.exp(N)))), {mu: 0.3, sigma: 1.2})
     with pytest.raises(ValueError, match="not real"):
         gl.exact(gl.Expectation(sp.sqrt(N)), {mu: 0, sigma: 1})
     with pytest.raises(OverflowError, match="larger than"):
