@@ -34,6 +34,7 @@ from gradlib.rules.variance import (
     regression,
     sticking_the_landing,
 )
+from gradlib.sound.existence import require_existence
 
 STEP = 0.05  # of the finite difference
 TEMPERATURE = 0.5  # of the relaxation
@@ -156,11 +157,17 @@ class Comparison:
             )
         return cells
 
+    def _doubts(self) -> list[tuple[str, str]]:
+        """Why a measured standard error is not to be trusted."""
+        healths = ((row.name, row.measured.health) for row in self.rows if row.measured)
+        return [(name, health.reason) for name, health in healths if health and not health.reliable]
+
     def __str__(self) -> str:
         cells = self._cells()
         widths = [max(map(len, column)) for column in zip(*cells)]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells]
-        return "\n".join([*lines, *(f"refused: {row.name}. {row.reason}" for row in self.refused)])
+        doubts = (f"no error bar: {name}. {reason}" for name, reason in self._doubts())
+        return "\n".join([*lines, *doubts, *(f"refused: {row.name}. {row.reason}" for row in self.refused)])
 
     __repr__ = __str__
 
@@ -171,8 +178,10 @@ class Comparison:
             f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in rest) + "</tr>"
             for first, *rest in body
         )
+        doubts = "".join(f"<li><b>{name}</b>: {html.escape(reason)}</li>" for name, reason in self._doubts())
+        doubts = f"<p>No error bar:</p><ul>{doubts}</ul>" if doubts else ""
         refused = "".join(f"<li><b>{html.escape(row.name)}</b>: {html.escape(row.reason)}</li>" for row in self.refused)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" + (
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{doubts}" + (
             f"<p>Refused:</p><ul>{refused}</ul>" if refused else ""
         )
 
@@ -211,6 +220,7 @@ def compare(
     Raises:
         TypeError: if ``theta`` is not one symbol.
         ValueError: as :func:`gradlib.exact`.
+        DivergentExpectation: if J does not exist.
         UnsoundEstimator: if no unbiased estimator applies; the message holds all reasons.
 
     Examples:
@@ -228,7 +238,7 @@ def compare(
     where = dependence(J, theta)
     if J.is_vector:
         raise ValueError("compare takes a scalar expectation: compare the components one after the other")
-    bind(J, at, None)  # says what is wrong with ``at`` once, and not as every estimator's reason
+    require_existence(J, bind(J, at, None))  # says what is wrong once, and not as every estimator's reason
     builders: dict[str, Callable[[], Expectation]] = {
         "score function": lambda: score_function(J, theta),
         "score function, mean as baseline": lambda: score_function(J, theta, baseline=exact(J, at)),
@@ -285,15 +295,10 @@ def _truth(sound: list[Expectation], at: Mapping) -> float:
     """The gradient, from the first estimator whose mean the oracle can integrate."""
     for G in sound[:-1]:
         try:
-            return exact(G, _needed(G, at))
+            return exact(G, at)
         except (DivergentExpectation, QuadratureError):
             pass
-    return exact(sound[-1], _needed(sound[-1], at))
-
-
-def _needed(G: Expectation, at: Mapping) -> Mapping:
-    """The values that an estimator still needs: a derivative may have lost a parameter."""
-    return {symbol: value for symbol, value in at.items() if symbol in G.parameters}
+    return exact(sound[-1], at)
 
 
 def _with_score(J: Expectation, theta: sp.Symbol, at: Mapping) -> Expectation:
@@ -304,19 +309,18 @@ def _with_score(J: Expectation, theta: sp.Symbol, at: Mapping) -> Expectation:
 
 
 def _row(name: str, G: Expectation, at: Mapping, truth: float, samples: int, rng, timing: bool, biased: bool) -> Row:
-    here = _needed(G, at)
     try:
-        mean, spread = moments(G, here)
+        mean, spread = moments(G, at)
     except ValueError as error:
         if not biased:
             raise
         return Row(name, reason=str(error))  # a step may leave the parameter's domain
     spread = 0.0 if spread < 1e-20 * (1 + mean**2) else spread  # what rounding leaves of no variance
     start = time.perf_counter()
-    measured = estimate(G, here, samples=samples, rng=rng, progress=False)
+    measured = estimate(G, at, samples=samples, rng=rng, progress=False)
     seconds = (time.perf_counter() - start) / samples if timing else None
     bias = mean - truth if biased and not abs(mean - truth) <= 1e-9 * (1 + abs(truth)) else 0.0
-    return Row(name, G, "", mean, spread, measured, cost(G, here), seconds, bias)
+    return Row(name, G, "", mean, spread, measured, cost(G, at), seconds, bias)
 
 
 def _order(row: Row) -> tuple:

@@ -29,6 +29,7 @@ class Binding:
             function and derivative replaced by a call to a named black box.
         functions: black-box name ↦ callable on arrays.
         numbers: for each law, its parameters as floats.
+        given: ``at``, and the values of parameters that only the objective has.
     """
 
     laws: tuple[Law, ...]
@@ -36,6 +37,7 @@ class Binding:
     components: tuple[sp.Expr, ...]
     functions: dict[str, Callable]
     numbers: tuple[tuple[float, ...], ...]
+    given: dict[sp.Symbol, float]
 
 
 def bind(J: Expectation, at: Mapping | None, functions: Mapping | None) -> Binding:
@@ -55,12 +57,15 @@ def bind(J: Expectation, at: Mapping | None, functions: Mapping | None) -> Bindi
         raise TypeError(f"functions= takes a dictionary {{F: callable}}, got {type(functions).__name__}")
     if at is not None and not isinstance(at, Mapping):
         raise TypeError(f"at= takes a dictionary {{symbol: number}}, got {type(at).__name__}")
-    values: dict[sp.Symbol, float] = {}
+    # A derivative may have lost a parameter: one dictionary serves an objective and all its estimators.
+    known = J.parameters.union(J.objective.parameters if J.objective else ())
+    given: dict[sp.Symbol, float] = {}
     for symbol, value in (at or {}).items():
         if not isinstance(symbol, sp.Symbol):
             raise TypeError(f"the keys of at= are SymPy symbols, got {symbol!r}: use the symbol itself")
-        check_known(symbol, J.parameters, "is no parameter of")
-        values[symbol] = _number(symbol, value)
+        check_known(symbol, known, "is no parameter of")
+        given[symbol] = _number(symbol, value)
+    values = {symbol: number for symbol, number in given.items() if symbol in J.parameters}
     if missing := J.parameters - set(values):
         names = ", ".join(sorted(map(str, missing)))
         raise ValueError(f"no value for {names}: give one in at={{symbol: number}}")
@@ -71,7 +76,7 @@ def bind(J: Expectation, at: Mapping | None, functions: Mapping | None) -> Bindi
         law.check(figures[-1])
     components, boxes = _replace_functions(J, functions or {})
     _check_impossible_values(laws, figures, values, components)
-    return Binding(laws, values, components, boxes, tuple(figures))
+    return Binding(laws, values, components, boxes, tuple(figures), given)
 
 
 def _check_impossible_values(laws, figures, values: dict, components) -> None:

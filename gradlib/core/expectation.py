@@ -34,6 +34,8 @@ class Expectation(sp.Expr):
             (the expectation of a constant is over something too).
         assumptions: names of the assumptions under which it was derived
             (see :data:`gradlib.ASSUMPTIONS`).
+        objective: the expectation that this one belongs to, as an estimator of its gradient. It is no part of
+            the expression: two estimators are equal whatever they are for.
 
     Raises:
         TypeError: if the integrand is no SymPy expression with numeric values, or
@@ -56,7 +58,14 @@ class Expectation(sp.Expr):
     is_commutative = True
     precedence = 50  # of a product: SymPy's printers then bracket it under a power
 
-    def __new__(cls, integrand, variables: Iterable[RandomSymbol] | None = None, assumptions: Iterable[str] = ()):
+    def __new__(
+        cls,
+        integrand,
+        variables: Iterable[RandomSymbol] | None = None,
+        assumptions: Iterable[str] = (),
+        *,
+        objective: Expectation | None = None,
+    ):
         try:
             if isinstance(integrand, (list, tuple, sp.Tuple)):
                 integrand = sp.ImmutableMatrix([sp.sympify(entry, strict=True) for entry in integrand])
@@ -97,6 +106,7 @@ class Expectation(sp.Expr):
         assumptions = sp.Tuple(*(sp.Symbol(str(a)) for a in sorted({str(a) for a in assumptions})))
         self = super().__new__(cls, integrand, variables, assumptions)
         self._check_names(names)
+        self._objective = None if objective is None else objective.objective or objective
         return self
 
     def _check_names(self, taken: list[str]) -> None:
@@ -139,6 +149,11 @@ class Expectation(sp.Expr):
         return tuple(self.integrand) if self.is_vector else (self.integrand,)
 
     @property
+    def objective(self) -> Expectation | None:
+        """Of whose gradient this is an estimator: where that does not exist, there is no gradient."""
+        return self._objective
+
+    @property
     def is_vector(self) -> bool:
         return isinstance(self.integrand, sp.MatrixBase)
 
@@ -179,7 +194,7 @@ class Expectation(sp.Expr):
         integrand = self.to_random(sp.ImmutableMatrix(plain) if isinstance(plain, list) else plain)
         noise = tuple(noise)
         variables = [v for v in self.variables if not noise or integrand.has(v)]
-        return Expectation(integrand, (*variables, *noise), (*self.assumptions_made, *assumptions))
+        return Expectation(integrand, (*variables, *noise), (*self.assumptions_made, *assumptions), objective=self)
 
     # --- SymPy --------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from gradlib.engine.integrand import _Draws, _integrand
 from gradlib.engine.plan import Plan, whole_number
 from gradlib.engine.result import Estimate
 from gradlib.engine.runner import run
+from gradlib.sound.existence import require_existence
 
 ROWS = 2**15  # draws in a block of the caller's own, which may be wide
 
@@ -74,9 +75,13 @@ def estimate(
             a second in a terminal or a notebook.
 
     Returns:
-        An :class:`Estimate`, scalar or of shape ``(d,)`` as J is.
+        An :class:`Estimate`, scalar or of shape ``(d,)`` as J is. Where its standard error means nothing (the
+        largest draws say that the variance is infinite, all draws are equal, fewer than ten carry the value) it
+        prints ``?`` and the reason, which is also in its ``health``.
 
     Raises:
+        DivergentExpectation: if the mean does not exist, as far as the integrand and the density tell; or that of
+            whose gradient J is an estimator.
         ValueError: for missing, unknown or inadmissible parameters, fewer than 2 samples,
             a sampling scheme that does not apply, or a black box that returns a wrong shape.
         TypeError: for a number of samples that is no whole number, or a black box that
@@ -107,8 +112,10 @@ def estimate(
         Mohamed, Rosca, Figurnov and Mnih (2020), *Monte Carlo gradient estimation in
         machine learning*. Owen (2013), *Monte Carlo theory, methods and examples*.
     """
-    work = _integrand([bind(J, at, functions)], sampling)
-    return run(work, Plan.of(samples, stderr, sampling), rng, executor, progress, J.is_vector)
+    bound = bind(J, at, functions)
+    plan = Plan.of(samples, stderr, sampling)
+    known = require_existence(J, bound)
+    return run(_integrand([bound], sampling), plan, rng, executor, progress, J.is_vector, known)
 
 
 def difference(
@@ -156,8 +163,11 @@ def difference(
     References:
         Glasserman and Yao (1992), *Some guidelines and guarantees for common random numbers*.
     """
-    work = _integrand([bind(J, plus, functions), bind(J, minus, functions)], sampling)
-    return run(work, Plan.of(samples, stderr, sampling), rng, executor, progress, J.is_vector)
+    sides = [bind(J, plus, functions), bind(J, minus, functions)]
+    plan = Plan.of(samples, stderr, sampling)
+    for side in sides:
+        require_existence(J, side)
+    return run(_integrand(sides, sampling), plan, rng, executor, progress, J.is_vector)
 
 
 def monte_carlo(

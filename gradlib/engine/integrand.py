@@ -10,6 +10,7 @@ import numpy as np
 import sympy as sp
 
 from gradlib.core.binding import Binding
+from gradlib.engine.health import Extremes, scaled
 from gradlib.engine.kernel import Kernel, compile_kernel
 from gradlib.engine.moments import Moments, row_moments
 from gradlib.engine.sampling import Draws
@@ -35,26 +36,32 @@ class _Integrand:
         return self.kernel.rows + self.dimension
 
     def open(self, scratch: np.ndarray) -> Callable[..., Moments]:
-        """A function of (stream, size, points)."""
+        """A function of (stream, size, points), and of whether to look at the largest draws."""
         kernel, source = self.kernel, self.draws
         boxes = {name: _checked(name, f) for name, f in self.functions.items()}
         bound = [kernel.bind(numbers, boxes) for numbers in self.parameters]
         work, buffers = scratch[: kernel.rows], scratch[kernel.rows :]
         means, squares = np.empty(kernel.components), np.empty(kernel.components)
+        extremes, looking = Extremes(kernel.components), True
 
         def average(i, row):
             means[i], squares[i] = row_moments(row)
+            extremes.see(i, row, looking)
 
         def block_moments(legs, part: slice) -> Moments:
             size = part.stop - part.start
             if len(legs) > 1:
                 for i, row in enumerate(combined(legs, part)):
                     average(i, row)
-                return Moments(size, means.copy(), squares.copy())
+                return Moments(size, means.copy(), squares.copy(), **tails(size, np.ones_like(means)))
             ((side, draws),) = legs
             scale, run = bound[side]
             run(average, work[:, :size], *(x[part] for x in draws))
-            return Moments(size, means * scale, squares * scale**2)
+            return Moments(size, means * scale, squares * scale**2, **tails(size, scale))
+
+        def tails(size: int, scale: np.ndarray) -> dict:
+            found = scaled(extremes.taken(), scale)
+            return {"tails": found, "looked": size} if looking else {"peaks": found}
 
         def combined(legs, part: slice) -> np.ndarray:
             """The components, as rows: averaged over mirror images, subtracted between sides."""
@@ -83,7 +90,9 @@ class _Integrand:
             zero = np.zeros(kernel.components)
             return Moments(size, zero, zero, int(wrong.sum()), self.x(draws, part.start + i, side))
 
-        def block(stream, size: int, points=None) -> Moments:
+        def block(stream, size: int, points=None, *, look: bool = True) -> Moments:
+            nonlocal looking
+            looking = look
             legs = source.draw(stream, buffers[:, :size], points)
             whole = None
             with np.errstate(all="ignore"):  # what is not finite is counted and reported
@@ -116,7 +125,9 @@ class _Draws:
         return {"draw": self.draw}
 
     def open(self, scratch: np.ndarray) -> Callable[..., Moments]:
-        def block(stream, size: int) -> Moments:
+        extremes: list[Extremes] = []  # of as many components as the first draws have
+
+        def block(stream, size: int, *, look: bool = True) -> Moments:
             values = np.asarray(self.draw(stream, size))
             if values.ndim == 0 or values.shape[0] != size:
                 raise ValueError(
@@ -126,7 +137,10 @@ class _Draws:
                 raise ValueError(f"draw must return real numbers, got dtype {values.dtype}")
             with np.errstate(all="ignore"):
                 values = values.astype(float, copy=False)
-                moments = Moments.of_columns(values)
+                columns = int(np.prod(values.shape[1:]))
+                if not extremes or extremes[0].rows != columns:
+                    extremes[:] = [Extremes(columns)]
+                moments = Moments.of_columns(values, extremes[0], look)
                 finite = np.isfinite(values).reshape(size, -1).all(axis=1) if not moments.is_finite else np.array(True)
             if finite.all():
                 return moments

@@ -11,9 +11,11 @@ sample variance: analysis and recommendations*.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+from gradlib.engine.health import Extremes, Tails, joined
 
 _CANCELLATION = 1e-3  # Q below this share of Σ f²: take the deviations from the mean instead
 
@@ -28,6 +30,10 @@ class Moments:
         squares: the sums of squared deviations, of the same shape.
         bad: in how many draws something was not finite; the moments are void then.
         first_bad: the first of them, for the message.
+        tails: the smallest and the largest draws of each component, of those that were looked at.
+        looked: how many these are.
+        peaks: one of each side from the pieces that were not looked at.
+        plain: the variance of one draw, where what is averaged are means of many.
     """
 
     count: int
@@ -35,6 +41,10 @@ class Moments:
     squares: np.ndarray
     bad: int = 0
     first_bad: str = ""
+    tails: Tails = ()
+    looked: int = 0
+    peaks: Tails = ()
+    plain: np.ndarray | None = None
 
     def merge(self, other: Moments) -> Moments:
         """Chan's update: the difference of the means is small, so nothing cancels."""
@@ -48,7 +58,15 @@ class Moments:
             self.squares + other.squares + delta**2 * (self.count * other.count / count),
             self.bad + other.bad,
             self.first_bad or other.first_bad,
+            joined(self.tails, other.tails),
+            self.looked + other.looked,
+            joined(self.peaks, other.peaks),
         )
+
+    @property
+    def variance(self) -> np.ndarray:
+        """Of one draw."""
+        return self.squares / max(self.count - 1, 1) if self.plain is None else self.plain
 
     @property
     def stderr(self) -> np.ndarray:
@@ -56,9 +74,12 @@ class Moments:
         return np.sqrt(self.squares / (self.count - 1) / self.count)
 
     @classmethod
-    def of_columns(cls, values: np.ndarray) -> Moments:
+    def of_columns(cls, values: np.ndarray, extremes: Extremes | None = None, look: bool = True) -> Moments:
         """The moments of an array of shape (draws, ...) along its first axis."""
         flat = values.reshape(len(values), -1)
+        if extremes:
+            for i, column in enumerate(flat.T):
+                extremes.see(i, column, look)
         if flat.shape[1] == 1:
             mean, squares = (np.array([number]) for number in row_moments(np.ascontiguousarray(flat[:, 0])))
         else:
@@ -67,7 +88,12 @@ class Moments:
             deviations -= mean
             mean += flat[0]
             squares = np.einsum("ij,ij->j", deviations, deviations)
-        return cls(len(values), mean.reshape(values.shape[1:]), squares.reshape(values.shape[1:]))
+        shape = values.shape[1:]
+        moments = cls(len(values), mean.reshape(shape), squares.reshape(shape))
+        if not extremes:
+            return moments
+        found = extremes.taken()
+        return replace(moments, tails=found, looked=len(values)) if look else replace(moments, peaks=found)
 
     @property
     def is_finite(self) -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+
+from gradlib.engine.health import Evidence, Health
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,11 +19,21 @@ class Estimate:
         value: the mean over the draws; a float, or an array of shape ``(d,)``.
         stderr: its standard error, of the same shape.
         samples: the number of draws n.
+        evidence: what was seen of them besides, by which :attr:`health` judges; ``None`` where nobody looked.
     """
 
     value: float | np.ndarray
     stderr: float | np.ndarray
     samples: int
+    evidence: Evidence | None = field(default=None, repr=False)
+
+    @cached_property
+    def health(self) -> Health | list[Health] | None:
+        """Whether the standard error means what it says; for an array a list, one entry for each component."""
+        if self.evidence is None:
+            return None
+        healths = self.evidence.healths()
+        return healths if np.ndim(self.value) else healths[0]
 
     def z(self, truth) -> float | np.ndarray:
         """(value − truth) / stderr: how many standard errors away the truth is.
@@ -33,23 +46,41 @@ class Estimate:
         return z if z.ndim else float(z)
 
     def __str__(self) -> str:
-        return f"{self.rounded} (n = {self.samples:,})"
+        return f"{self.rounded} ({self._remarks}n = {self.samples:,})"
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return f"{self.rounded} <small>(n = {self.samples:,})</small>"
+        return f"{self.rounded} <small>({self._remarks}n = {self.samples:,})</small>"
+
+    @property
+    def _remarks(self) -> str:
+        """Why there is no error bar."""
+        if not isinstance(self.health, list):
+            return f"{self.health.reason}, " if self.health and self.health.reason else ""
+        return "".join(f"component {i}: {h.reason}, " for i, h in enumerate(self.health) if h.reason)
 
     @property
     def rounded(self) -> str:
-        """Value ± standard error, both down to the second significant digit of the error, since more would be noise."""
+        """Value ± standard error, both down to the second significant digit of the error, since more would be noise.
+
+        A question mark stands for a standard error that means nothing, and for the value of what has no mean.
+        """
         if np.ndim(self.value) == 0:
-            return with_error(float(self.value), float(self.stderr))
-        return "[" + ", ".join(map(with_error, np.ravel(self.value), np.ravel(self.stderr))) + "]"
+            return _shown(float(self.value), float(self.stderr), self.health)
+        healths = self.health or [None] * np.size(self.value)
+        return "[" + ", ".join(map(_shown, np.ravel(self.value), np.ravel(self.stderr), healths)) + "]"
+
+
+def _shown(value: float, stderr: float, health: Health | None) -> str:
+    if health is None or health.reliable:
+        return with_error(value, stderr)
+    return with_error(value, stderr).split(" ± ")[0] + " ± ?" if health.mean else "?"
 
 
 def with_error(value: float, stderr: float) -> str:
     """``value ± stderr``, as :attr:`Estimate.rounded` prints it."""
+    value += 0.0  # turns -0.0 into 0.0
     if not math.isfinite(stderr):
         return f"{value:.6g} ± {stderr}"
     if not stderr > 0:

@@ -7,30 +7,50 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from contextlib import closing
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
 from gradlib.core.memory import scratch
 from gradlib.engine.executors import in_order, one_blas_thread
+from gradlib.engine.health import Evidence, joined
 from gradlib.engine.integrand import _Draws, _Integrand
 from gradlib.engine.moments import Moments, Tree
 from gradlib.engine.plan import Plan
 from gradlib.engine.progress import Progress
 from gradlib.engine.result import Estimate, Interrupted, Unfinished
 from gradlib.engine.sampling import SCRAMBLES, Streams, sobol_points
+from gradlib.sound.existence import UNREAD, Existence
 
+ALL, SOME = 4, 16  # blocks whose largest draws are looked at closely: the first few, then one of so many
 TASK = 16  # blocks that a worker takes at a time: a power of two, and enough work to be worth a message
 
 SoFar = tuple[Moments, int, bool]  # moments, draws, and whether this is a moment to judge them
 
 
-def run(work: _Integrand | _Draws, plan: Plan, rng, executor, progress: bool | None, vector: bool | None) -> Estimate:
+def run(
+    work: _Integrand | _Draws,
+    plan: Plan,
+    rng,
+    executor,
+    progress: bool | None,
+    vector: bool | None,
+    known: Existence = UNREAD,
+) -> Estimate:
     """Average ``work`` by ``plan``.
 
     Args:
         vector: whether the estimate is an array; ``None`` if it is one where a draw is.
         rng, executor, progress: as in :func:`gradlib.estimate`.
+        known: what the formula says of the moments.
     """
+
+    def so_far() -> Estimate:
+        evidence = Evidence(moments.tails, moments.looked, moments.peaks, moments.mean, moments.variance, work.constant, known)
+        if vector or vector is None and moments.mean.ndim:
+            return Estimate(moments.mean, moments.stderr, draws, evidence)
+        return Estimate(float(moments.mean.item()), float(moments.stderr.item()), draws, evidence)
+
     job = (_Scramble if plan.sobol else _Blocks)(work, Streams.of(rng), plan)
     results = (_scramble_results if plan.sobol else _block_results)(job, executor)
     moments, draws = None, 0
@@ -44,20 +64,13 @@ def run(work: _Integrand | _Draws, plan: Plan, rng, executor, progress: bool | N
                         f"{moments.first_bad}. Nothing was averaged: mend the integrand there, or restrict the support"
                     )
                 if judge and plan.target and _reached(moments, plan.target, work.constant):
-                    return _estimate(moments, draws, vector)
+                    return so_far()
         except KeyboardInterrupt:
             usable = moments is not None and not moments.bad and moments.count > 1
-            raise Interrupted.after(_estimate(moments, draws, vector) if usable else None) from None
-    so_far = _estimate(moments, draws, vector)
+            raise Interrupted.after(so_far() if usable else None) from None
     if plan.target:
-        raise Unfinished.after(so_far, plan.target)
-    return so_far
-
-
-def _estimate(moments: Moments, draws: int, vector: bool | None) -> Estimate:
-    if vector or vector is None and moments.mean.ndim:
-        return Estimate(moments.mean, moments.stderr, draws)
-    return Estimate(float(moments.mean.item()), float(moments.stderr.item()), draws)
+        raise Unfinished.after(so_far(), plan.target)
+    return so_far()
 
 
 def _reached(moments: Moments, target: float, constant: tuple[bool, ...]) -> bool:
@@ -95,7 +108,7 @@ class _Blocks(_Job):
                 if self.stopped():
                     raise CancelledError
                 size = min(self.plan.block, self.plan.most - i * self.plan.block)
-                tree = tree.add(block(self.streams[i], size))
+                tree = tree.add(block(self.streams[i], size, look=i < ALL or i % SOME == 0))
         return tree
 
 
@@ -127,7 +140,7 @@ class _Scramble(_Job):
             for points in sobol_points(self.work.dimension, self.streams[scramble], start, stop, self.plan.block):
                 if self.stopped():
                     raise CancelledError
-                tree = tree.add(block(None, len(points), points))
+                tree = tree.add(block(None, len(points), points, look=start == 0 and not tree.nodes))
         return tree
 
 
@@ -153,8 +166,10 @@ def _between(scrambles: list[Moments]) -> Moments:
     # Of a jump all scrambles may hold the same share of the points. The standard error of plain draws, which is
     # larger, then stands in for 0.
     draws = sum(scramble.count for scramble in scrambles)
-    plain = sum(scramble.squares for scramble in scrambles) / (draws - 1) / draws
-    squares = np.where(means.squares > 0, means.squares, plain * means.count * (means.count - 1))
+    plain = sum(scramble.squares for scramble in scrambles) / (draws - 1)
+    squares = np.where(means.squares > 0, means.squares, plain / draws * means.count * (means.count - 1))
     bad = [scramble for scramble in scrambles if scramble.bad]
     first_bad = bad[0].first_bad if bad else ""
-    return Moments(means.count, means.mean, squares, sum(scramble.bad for scramble in bad), first_bad)
+    tails, peaks = (reduce(joined, found) for found in zip(*((s.tails, s.peaks) for s in scrambles)))
+    looked = sum(s.looked for s in scrambles)
+    return Moments(means.count, means.mean, squares, sum(scramble.bad for scramble in bad), first_bad, tails, looked, peaks, plain)

@@ -34,7 +34,7 @@ from gradlib.core.families import FAMILIES
 from gradlib.core.formula import landmarks, require_no_gap, spread
 from gradlib.core.function import function_of
 from gradlib.core.law import BY_NAME, Law
-from gradlib.oracle.ball import NoBall, function_on_balls
+from gradlib.core.ball import NoBall, function_on_balls
 from gradlib.oracle.enclosure import NARROW, Unclear, enclose
 from gradlib.oracle.line import (
     TOLERANCE,
@@ -48,6 +48,7 @@ from gradlib.oracle.line import (
     _sum,
 )
 from gradlib.oracle.region import Range, integral_over
+from gradlib.sound.existence import require_existence, require_objective
 
 
 DIGITS = 400  # of numbers, so that nothing is lost where SymPy computes with them: 1e-37 − 1, say
@@ -99,7 +100,7 @@ def exact(
         Johansson (2018), *Numerical integration in arbitrary-precision ball arithmetic*; Takahasi and Mori (1974),
         *Double exponential formulas for numerical integration*.
     """
-    oracle = _Oracle(bind(J, at, functions))
+    oracle = _Oracle(J, bind(J, at, functions))
     found = [oracle.mean(component) for component in oracle.components]
     value = _shaped(J, found)
     # A float is another half unit in the last place away.
@@ -135,13 +136,13 @@ def variance(J: Expectation, at: Mapping | None = None, *, functions: Mapping | 
         >>> round(gl.variance(gl.pathwise(J, mu), {mu: 1}), 9)
         4.0
     """
-    oracle = _Oracle(bind(J, at, functions))
+    oracle = _Oracle(J, bind(J, at, functions))
     return _shaped(J, [oracle.variance(component, oracle.mean(component)) for component in oracle.components])
 
 
 def moments(J: Expectation, at: Mapping | None = None) -> tuple[float, float]:
     """Mean and variance of a scalar expectation: infinite where the variance diverges, NaN where nothing is certain."""
-    oracle = _Oracle(bind(J, at, None))
+    oracle = _Oracle(J, bind(J, at, None))
     (component,) = oracle.components
     found = [np.nan, np.nan]
     try:
@@ -168,7 +169,9 @@ def _shaped(J: Expectation, values: list[arb]) -> float | np.ndarray:
 class _Oracle:
     """Expectations of expressions in the plain symbols of one bound expectation."""
 
-    def __init__(self, bound: Binding):
+    def __init__(self, J: Expectation, bound: Binding):
+        require_objective(J, bound)
+        self.require_existence = lambda: require_existence(J, bound)
         literals = {f: sp.Float(f, DIGITS) for e in bound.components for f in e.atoms(sp.Float)}
         literals |= {f: sp.Float(f, DIGITS) for law in bound.laws for f in law.distribution.atoms(sp.Float)}
         self.values = {symbol: sp.Float(value, DIGITS) for symbol, value in bound.at.items()}
@@ -187,7 +190,11 @@ class _Oracle:
 
     def mean(self, expression: sp.Expr) -> arb:
         """E[expression], in a narrow ball."""
-        return enclose(lambda goal: self.ball(expression, goal), _name(expression))
+        try:
+            return enclose(lambda goal: self.ball(expression, goal), _name(expression))
+        except QuadratureError:
+            self.require_existence()  # it may be that there is nothing to be computed
+            raise
 
     def variance(self, component: sp.Expr, mean: arb) -> arb:
         """Around the mean, so that few digits cancel. Independent terms have independent variances."""

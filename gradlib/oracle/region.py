@@ -17,7 +17,7 @@ import mpmath as mp
 import sympy as sp
 
 from gradlib.core.function import function_of
-from gradlib.oracle.ball import function_on_balls
+from gradlib.core.ball import function_on_balls
 from gradlib.oracle.enclosure import Line, Piece
 
 

@@ -154,7 +154,7 @@ def gumbel_softmax(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], tempe
     relaxed = relax(J, thetas, tau)
     _require_continuous_between(J, thetas)
     result = pathwise(relaxed, theta, assume="continuous")  # the noise enters through smooth functions only
-    return Expectation(result.integrand, result.variables, {"exchange", *J.assumptions_made})
+    return Expectation(result.integrand, result.variables, {"exchange", *J.assumptions_made}, objective=J)
 
 
 def _require_continuous_between(J: Expectation, thetas: Sequence[sp.Symbol]) -> None:
@@ -208,4 +208,4 @@ def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectat
                 v / sum(sp.exp(other - logit) for other in logits) for v, logit in zip(table, logits)
             )
     integrand = J.to_random(J.plain.subs(swaps, simultaneous=True))
-    return Expectation(integrand, variables, J.assumptions_made)
+    return Expectation(integrand, variables, J.assumptions_made, objective=J)

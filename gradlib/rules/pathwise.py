@@ -116,7 +116,7 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
         variables.append(epsilon)
         maps[law.symbol] = g(epsilon)
     integrand = J.to_random(J.plain.subs(maps, simultaneous=True))
-    return Expectation(integrand, variables, J.assumptions_made)
+    return Expectation(integrand, variables, J.assumptions_made, objective=J.objective)
 
 
 def _path_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:

@@ -323,7 +323,7 @@ def _fitted(G: Expectation, centred: list[sp.Expr], how: str, batch) -> Expectat
 
     results = [component(G.to_plain(g)) for g in G.components]
     variables = [v for copy in each_copy for v in copy.values()]
-    return Expectation(results if G.is_vector else results[0], variables, G.assumptions_made)
+    return Expectation(results if G.is_vector else results[0], variables, G.assumptions_made, objective=G)
 
 
 def delta_method(
@@ -456,7 +456,7 @@ def rao_blackwell(G: Expectation, *variables: RandomSymbol) -> Expectation:
         results = [_summed(g, laws[variable]) for g in results]
     left = [v for v in G.variables if v not in variables] or [variables[-1]]
     integrand = G.to_random(sp.ImmutableMatrix(results) if G.is_vector else results[0])
-    return Expectation(integrand, left, G.assumptions_made)
+    return Expectation(integrand, left, G.assumptions_made, objective=G)
 
 
 def _summed(g: sp.Expr, law: Law) -> sp.Expr:
@@ -583,4 +583,4 @@ def importance(G: Expectation, proposal: Mapping[RandomSymbol, RandomSymbol]) ->
     plain = [G.to_plain(g).xreplace(swaps) * weight for g in G.components]
     # Outside p's support the formula of its density goes on, and G may not be defined.
     integrand = [G.to_random(sp.Piecewise((g, sp.And(*inside)), (0, True)) if inside else g) for g in plain]
-    return Expectation(integrand if G.is_vector else integrand[0], variables, G.assumptions_made)
+    return Expectation(integrand if G.is_vector else integrand[0], variables, G.assumptions_made, objective=G)

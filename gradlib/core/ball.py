@@ -365,6 +365,8 @@ class _Printer:
             return f"acb({self(e.args[0])}).{_METHODS[e.func]}({', '.join(map(self, e.args[1:]))})"
         if e.func in _CUTS:
             return f"{_CUTS[e.func]}({', '.join([*('acb(' + self(a) + ')' for a in e.args), 'an'])})"
+        if e.is_Function and (same := e.rewrite(sp.gamma)) != e:  # Catalan's numbers, rising factorials
+            return self(same)
         raise NoBall(e)
 
     def power(self, base: sp.Expr, exponent: sp.Expr) -> str:
