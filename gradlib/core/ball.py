@@ -12,8 +12,11 @@ from collections.abc import Callable, Sequence
 
 import sympy as sp
 from flint import acb, arb, ctx, fmpq
+from sympy.codegen.numpy_nodes import logaddexp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
+
+from gradlib.core.stable import expm1, log1p, log_ndtr, ndtr
 
 UNKNOWN = acb(arb.nan(), arb.nan())
 
@@ -141,6 +144,17 @@ def _integral(f: Callable, low, high, an: bool) -> acb:
     return acb.integral(f, acb(low), acb(high))
 
 
+def _logaddexp(a, b, an: bool) -> acb:
+    """The larger one out of the logarithm: what is left has its cut elsewhere."""
+    a, b = acb(a), acb(b)
+    a, b = (a, b) if a.real.mid() >= b.real.mid() else (b, a)
+    return a + (1 + _exp(b - a)).log(analytic=an)
+
+
+def _ndtr(z: acb) -> acb:
+    return (-z / arb(2).sqrt()).erfc() / 2
+
+
 _NEARLY_ZERO = arb(-(2**62)).exp().abs_upper()
 
 
@@ -154,6 +168,9 @@ def _exp(z) -> acb:
 _SPACE = {
     "acb": acb,
     "exp": _exp,
+    "logaddexp": _logaddexp,
+    "ndtr": lambda z, an: _ndtr(z),
+    "log_ndtr": lambda z, an: _ndtr(z).log(analytic=an),
     "log": lambda z, an: acb(z).log(analytic=an),
     "root": lambda z, an: z.sqrt(analytic=an),
     "power": lambda z, w, an: acb(z).pow(acb(w), analytic=an),
@@ -232,6 +249,9 @@ _METHODS = {
 # With a cut or a jump: a function that is told whether it must be analytic.
 _CUTS = {
     sp.log: "log",
+    logaddexp: "logaddexp",
+    ndtr: "ndtr",
+    log_ndtr: "log_ndtr",
     sp.Abs: "Abs",
     sp.sign: "sgn",
     sp.floor: "floor",
@@ -268,6 +288,8 @@ _SAME = {
     sp.binomial: lambda n, k: sp.gamma(n + 1) / (sp.gamma(k + 1) * sp.gamma(n - k + 1)),
     sp.Mod: lambda a, b: a - b * sp.floor(a / b),
     sp.frac: lambda a: a - sp.floor(a),
+    log1p: lambda a: sp.log(1 + a),
+    expm1: lambda a: sp.exp(a) - 1,
 }
 
 _CONSTANTS = {sp.pi: "pi()", sp.E: "e()", sp.EulerGamma: "euler()", sp.Catalan: "catalan()"}

@@ -39,7 +39,7 @@ class Unclear(Exception):
 
 
 def enclose(value: Callable[[int], tuple[arb, arb]], name: str) -> arb:
-    """The ball that ``value`` gives for a number of bits, as many as it needs to be narrow; it gives the parts' size too.
+    """The ball that ``value`` gives for a number of bits, as many as it needs to be narrow; it gives its parts' size.
 
     Raises:
         QuadratureError: if no precision is enough.
@@ -202,7 +202,13 @@ def _integral(f: Callable, end: float, bits: int, floor: arb, evaluations: int) 
 
 
 def reach(
-    g: Callable[[float, arb], acb], direction: int, name: str, where: str, bits: int, least: float, farthest: int = FARTHEST
+    g: Callable[[float, arb], acb],
+    direction: int,
+    name: str,
+    where: str,
+    bits: int,
+    least: float,
+    farthest: int = FARTHEST,
 ) -> tuple[float, arb]:
     """How far the integral of g over u from 0 has to go, and how large the rest is, judged by its decay.
 
@@ -263,12 +269,12 @@ def reach(
                 high = max(high, least)
             return high, arb(size(high)).exp() * (2 * high) if size(high) > -math.inf else arb(0)
         u *= 2
-    slope = (_log_of(g(u / 4, arb(0))) - _log_of(g(u / 2, arb(0)))) / (u / 4) if math.isfinite(power) else power  # of −log g
+    slope = (
+        (_log_of(g(u / 4, arb(0))) - _log_of(g(u / 2, arb(0)))) / (u / 4) if math.isfinite(power) else power
+    )  # of −log g
     if farthest < FARTHEST and 0.1 < power:
         raise QuadratureError(f"the expectation of {name} converges too slowly to be computed, if it does, at {where}")
-    behaviour = (
-        f"behaves like |t|^{-direction * slope - 1:.3g}" if abs(slope) < 1000 else "grows faster than any power"
-    )
+    behaviour = f"behaves like |t|^{-direction * slope - 1:.3g}" if abs(slope) < 1000 else "grows faster than any power"
     raise DivergentExpectation(f"the expectation of {name} diverges: times the density it {behaviour} at {where}")
 
 

@@ -26,6 +26,7 @@ import numpy as np
 import sympy as sp
 from flint import acb, arb, ctx
 
+from gradlib.core.ball import NoBall, function_on_balls
 from gradlib.core.binding import Binding, bind
 from gradlib.core.density import Slope
 from gradlib.core.errors import DivergentExpectation, QuadratureError
@@ -34,7 +35,7 @@ from gradlib.core.families import FAMILIES
 from gradlib.core.formula import landmarks, require_no_gap, spread
 from gradlib.core.function import function_of
 from gradlib.core.law import BY_NAME, Law
-from gradlib.core.ball import NoBall, function_on_balls
+from gradlib.core.stable import stable
 from gradlib.oracle.enclosure import NARROW, Unclear, enclose
 from gradlib.oracle.line import (
     TOLERANCE,
@@ -50,9 +51,9 @@ from gradlib.oracle.line import (
 from gradlib.oracle.region import Range, integral_over
 from gradlib.sound.existence import require_existence, require_objective
 
-
 DIGITS = 400  # of numbers, so that nothing is lost where SymPy computes with them: 1e-37 − 1, say
 CANCELS = 2.0**-200  # the size of what is expanded says nothing of the size of the sum
+MOST = 20_000  # terms of an expansion, or values of discrete variables that are tied together
 WHOLE = (1e-60, 1e-12, 1e-4, 0.05, 0.5)  # tails between whose quantiles nearly all of a law's mass lies
 
 
@@ -179,7 +180,7 @@ class _Oracle:
         self.components = [component.xreplace(literals | self.values) for component in bound.components]
         for component in self.components:
             if component.has(sp.zoo, sp.nan):
-                raise FloatingPointError(f"the integrand is not finite at these parameters: it is {component}")
+                raise FloatingPointError(f"the integrand is not finite at these parameters: it is {_name(component)}")
         self.modules = [{"velocity": velocity, **_black_boxes(bound)}, "mpmath"]
         self.has_black_box = bool(bound.functions)
         # Caches of this oracle's own, which go with it: one on the class would keep every oracle alive.
@@ -190,11 +191,17 @@ class _Oracle:
 
     def mean(self, expression: sp.Expr) -> arb:
         """E[expression], in a narrow ball."""
+        return self._enclosed(self.ball, expression)
+
+    def _enclosed(self, value: Callable[[sp.Expr, int], tuple[arb, arb]], expression: sp.Expr) -> arb:
+        """More digits cure what cancels; where they do not, another form of the expression may."""
         try:
-            return enclose(lambda goal: self.ball(expression, goal), _name(expression))
+            return enclose(lambda goal: value(expression, goal), _name(expression))
         except QuadratureError:
             self.require_existence()  # it may be that there is nothing to be computed
-            raise
+            if (kept := stable(expression)) == expression:
+                raise
+        return enclose(lambda goal: value(kept, goal), _name(expression))
 
     def variance(self, component: sp.Expr, mean: arb) -> arb:
         """Around the mean, so that few digits cancel. Independent terms have independent variances."""
@@ -202,7 +209,7 @@ class _Oracle:
             groups = self._apart(component, sp.Add)
             if len(groups) > 1:
                 return enclose(lambda goal: _total([self._variance(group, goal) for group in groups]), _name(component))
-            return enclose(lambda goal: self._variance(component, goal), _name(component))
+            return self._enclosed(self._variance, component)
         except DivergentExpectation as error:
             raise DivergentExpectation(f"the variance is infinite: {error}") from None
 
@@ -214,7 +221,7 @@ class _Oracle:
         center = _float(mean)  # near the mean, and a number
         value, size = self.ball((component - center) ** 2, goal)
         rest = mean - _exactly(center)
-        return value - rest * rest, size
+        return value - rest * rest, size + mean * mean * CANCELS  # what is constant has no size of its own
 
     def _names(self, expression: sp.Basic) -> list[sp.Symbol]:
         return [x for x in self.laws if expression.has(x)]
@@ -249,30 +256,87 @@ class _Oracle:
                 factor, part = self.ball(group, goal)
                 value, size = value * factor, size * part
             return value, size
-        # A discrete variable is summed symbolically where its table is finite: the rest then simplifies.
-        for x in names:
-            if self.laws[x].is_finite:
-                return _total(
-                    [
-                        (probability * value, abs(probability) * size)
-                        for at, probability in self._probabilities(x)
-                        for value, size in [self.ball(expression.subs(x, at), goal)]
-                    ]
-                )
-        if _tied(expression, names) <= 2:
-            terms = [
-                sp.expand_power_base(sp.powsimp(term, deep=False), force=True)
-                for term in sp.Add.make_args(sp.expand(expression))
-            ]
-            if all(len(self._names(factor)) < 2 for term in terms for factor in sp.Mul.make_args(term)):
-                value, size = _total([self.ball(term, goal) for term in terms])
+        if (terms := self._separated(expression, names)) is not None:
+            try:
+                value, size = _total([self._product(term, goal) for term in terms])
                 return value, size * CANCELS
+            except DivergentExpectation:
+                if len(names) > 2:
+                    raise
+                # the sum may exist where its terms do not
+        # A discrete variable is summed symbolically where its table is finite: the rest then simplifies.
+        finite = [x for x in names if self.laws[x].is_finite]
+        if finite:
+            if (size := math.prod(len(self.laws[x].at(self.values).table) for x in finite)) > MOST:
+                raise QuadratureError(
+                    f"{_name(expression)} ties {len(finite)} variables together, which take {size:.2g} values: write it "
+                    "as a sum of products, or estimate it"
+                )
+            return _total(
+                [
+                    (probability * value, abs(probability) * size)
+                    for at, probability in self._probabilities(finite[0])
+                    for value, size in [self.ball(expression.subs(finite[0], at), goal)]
+                ]
+            )
         if expression.is_Add:
             try:
                 return _total([self.ball(term, goal) for term in expression.args])
             except DivergentExpectation:
                 pass  # the sum may exist where its terms do not
         return self._nested(tuple(names), expression, ctx.prec, goal)
+
+    def _product(self, term: sp.Expr, goal: int) -> tuple[arb, arb]:
+        """E of a product of functions of one variable each."""
+        parts = [self.ball(group, goal) for group in self._apart(term, sp.Mul)]
+        value, size = (math.prod(numbers, start=arb(1)) for numbers in zip(*parts))
+        return value, size
+
+    def _separated(self, expression: sp.Expr, names: list[sp.Symbol]) -> list[sp.Expr] | None:
+        """Terms that are products of functions of one variable each; ``None`` where there are none, or too many.
+
+        What holds one variable is not taken apart, so that a product of fifty sums stays one term.
+        """
+
+        def split(e: sp.Expr) -> list[sp.Expr]:
+            if sum(e.has(x) for x in names) < 2:
+                return [e]
+            if e.is_Add:  # what holds one and the same variable stays together
+                alone = {x: sp.Add(*(a for a in e.args if self._names(a) == [x])) for x in names}
+                rest = (a for a in e.args if len(self._names(a)) != 1)
+                return few(sum(map(split, rest), [part for part in alone.values() if part != 0]))
+            if e.is_Mul:
+                found = [sp.S.One]
+                for factor in sorted(map(split, e.args), key=len):
+                    few([None] * (len(found) * len(factor)))
+                    found = [a * b for a in found for b in factor]
+                return found
+            if isinstance(e, sp.exp):
+                return [math.prod(map(sp.exp, split_sum(sp.expand(e.args[0]))), start=sp.S.One)]
+            if e.is_Pow and e.exp.is_Integer and e.exp > 0:
+                parts = split(e.base)
+                few([None] * math.comb(len(parts) + int(e.exp) - 1, int(e.exp)))
+                stand_ins = sp.symbols(f"a:{len(parts)}", cls=sp.Dummy)
+                back = dict(zip(stand_ins, parts))
+                return [term.xreplace(back) for term in sp.Add.make_args(sp.expand(sp.Add(*stand_ins) ** e.exp))]
+            if e.is_Pow and (apart := sp.expand_power_base(e, force=True)) != e:
+                return split(apart)
+            raise _Tied
+
+        def split_sum(e: sp.Expr) -> list[sp.Expr]:
+            if any(sum(part.has(x) for x in names) > 1 for part in sp.Add.make_args(e)):
+                raise _Tied
+            return list(sp.Add.make_args(e))
+
+        def few(terms: list) -> list:
+            if len(terms) > MOST:
+                raise _Tied
+            return terms
+
+        try:
+            return split(expression)
+        except _Tied:
+            return None
 
     def _first_copy(self, x: sp.Symbol, expression: sp.Expr) -> tuple[sp.Symbol, sp.Expr]:
         """Independent copies have the same means: they are computed once."""
@@ -351,9 +415,7 @@ class _Oracle:
         quantiles = self._quantiles(law)
         pdf = self._without_far_tail(law, density, quantiles)
         lower, upper = (_mpf(edge.xreplace(self.values)) for edge in (law.support.inf, law.support.sup))
-        kinks = _kinks(expression, x, quantiles, lower, upper) + _kinks(
-            self._density(x), x, quantiles, lower, upper
-        )
+        kinks = _kinks(expression, x, quantiles, lower, upper) + _kinks(self._density(x), x, quantiles, lower, upper)
         return _integral(
             lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, _name(expression), not self.has_black_box
         )
@@ -429,7 +491,7 @@ class _Oracle:
         return self._on_a_grid(names, expression)
 
     def _on_a_grid(self, names: tuple[sp.Symbol, ...], expression: sp.Expr) -> tuple[arb, arb]:
-        """A smooth function of two variables that has no meaning on balls: two rules, with ends far apart, must agree."""
+        """A smooth function of two variables that has no meaning on balls: two rules must agree."""
         g = self._kernel(names, expression * sp.Mul(*map(self._density, names)))
         results = []
         for order, tail in ((20, 1e-17), (28, 1e-40)):
@@ -455,6 +517,8 @@ def _total(parts: list[tuple[arb, arb]]) -> tuple[arb, arb]:
 
 
 def _not_real(expression: sp.Expr) -> str:
+    if expression.has(sp.I):
+        return f"{_name(expression)} is not real at these parameters: the square root of a negative number, say"
     return f"{_name(expression)} is not real everywhere: restrict the support, or mend the integrand"
 
 
@@ -509,13 +573,8 @@ def _number(expression: sp.Expr) -> arb:
         return _exactly(sp.Float(expression.evalf(30), 30))
 
 
-def _tied(e: sp.Expr, names: list[sp.Symbol]) -> int:
-    """How many variables the largest part holds that no expansion can take apart: to expand in vain takes long."""
-    if e.is_Add or e.is_Mul or e.is_Pow and e.exp.is_Integer and e.exp > 0:
-        return max(_tied(part, names) for part in (e.args[:1] if e.is_Pow else e.args))
-    if isinstance(e, sp.exp):
-        return max(sum(part.has(x) for x in names) for part in sp.Add.make_args(sp.expand(e.args[0])))
-    return sum(e.has(x) for x in names)
+class _Tied(Exception):
+    """No expansion takes it apart, or none that is short."""
 
 
 def _black_boxes(bound: Binding) -> dict:

@@ -16,8 +16,8 @@ from functools import cache
 import mpmath as mp
 import sympy as sp
 
-from gradlib.core.function import function_of
 from gradlib.core.ball import function_on_balls
+from gradlib.core.function import function_of
 from gradlib.oracle.enclosure import Line, Piece
 
 
@@ -52,7 +52,12 @@ def surfaces_of(expression: sp.Expr) -> list[sp.Expr]:
             found += [a - b for i, a in enumerate(node.args) for b in node.args[:i]]
         elif isinstance(node, sp.Piecewise):
             found += [r.lhs - r.rhs for _, c in node.args for r in c.atoms(sp.core.relational.Relational)]
-        elif isinstance(node, sp.Pow) and not node.exp.is_nonnegative or isinstance(node, sp.Pow) and not node.exp.is_Integer:
+        elif (
+            isinstance(node, sp.Pow)
+            and not node.exp.is_nonnegative
+            or isinstance(node, sp.Pow)
+            and not node.exp.is_Integer
+        ):
             found.append(node.base)
         elif isinstance(node, (sp.floor, sp.ceiling, sp.frac)):
             found.append(sp.sin(sp.pi * node.args[0]))
@@ -73,14 +78,23 @@ def integral_over(ranges: Sequence[Range], integrand: sp.Expr, name: str) -> Lin
 
 
 def _one_exponential(expression: sp.Expr) -> sp.Expr:
-    """exp(a) exp(b) as exp(a + b), which neither overflows nor underflows on the way."""
+    """exp(a) exp(b) as exp(a + b), which neither overflows nor underflows on the way; in the terms of a sum, too."""
 
     def joined(product: sp.Expr) -> sp.Expr:
+        sums = [factor for factor in product.args if factor.is_Add and factor.has(sp.exp)]
+        if sums:
+            rest = product / sums[0]
+            terms = (term * rest for term in sums[0].args)
+            return sp.Add(*(joined(term) if needs(term) else term for term in terms))
         powers = [factor for factor in product.args if isinstance(factor, sp.exp)]
         others = [factor for factor in product.args if not isinstance(factor, sp.exp)]
         return sp.Mul(*others, sp.exp(sp.Add(*(power.args[0] for power in powers))))
 
-    return expression.replace(lambda e: e.is_Mul and sum(isinstance(a, sp.exp) for a in e.args) > 1, joined)
+    def needs(e: sp.Expr) -> bool:
+        powers = sum(isinstance(a, sp.exp) for a in e.args) if e.is_Mul else 0
+        return powers > 1 or powers == 1 and any(a.is_Add and a.has(sp.exp) for a in e.args)
+
+    return expression.replace(needs, joined)
 
 
 def _with_signs(expression: sp.Expr, surfaces: list[tuple[sp.Expr, sp.Expr]]) -> sp.Expr:
@@ -199,7 +213,7 @@ def _solved(surface: sp.Expr, y: sp.Symbol) -> list[sp.Expr]:
 
 
 def roots_of(surface: sp.Expr, x: sp.Symbol, edges: list[mp.mpf]) -> list[mp.mpf]:
-    """The real roots in one variable: all of a polynomial, those at which a sign changes between the edges otherwise."""
+    """The real roots in one variable: all of a polynomial, else those where a sign changes between the edges."""
     if surface.is_polynomial(x):
         with mp.workdps(60):
             return [mp.mpf(r) for r in sp.Poly(surface, x).nroots(n=50, maxsteps=200) if r.is_real]
@@ -306,7 +320,9 @@ def _line(ranges, integrand, cuts, centers, outside: tuple, meaning: dict, sampl
 
         far = max([side * (q - here) for q in r.whole], default=0.0)
         least = math.log(far / size) if size < far < math.inf else 1.0
-        return Piece(plain, in_log, function_on_balls(outside, width), end is None, sp.sstr(place, full_prec=False), least)
+        return Piece(
+            plain, in_log, function_on_balls(outside, width), end is None, sp.sstr(place, full_prec=False), least
+        )
 
     return Line(
         [

@@ -10,6 +10,8 @@ A kernel is one Python function for all components of an integrand. It differs f
 * many sums of the same terms are one matrix product;
 * sine and cosine come from the tangent of half the angle.
 
+Before that, what would lose its digits is written otherwise (:mod:`gradlib.core.stable`).
+
 It is text. It travels to another process as it is, so every worker runs the same
 operations in the same order.
 
@@ -30,6 +32,7 @@ import numpy as np
 import scipy  # and scipy.special with the first kernel that needs it: slow to import
 import sympy as sp
 
+from gradlib.core.stable import stable
 from gradlib.engine import implicit
 from gradlib.engine.kernel.emit import Emitter
 from gradlib.engine.kernel.lower import Program, horner
@@ -115,7 +118,7 @@ def compile_kernel(
     moved = {symbol: path.xreplace(names) for symbol, path in paths}
     variables = {*draws, *moved} - {p for _, path in paths for p in path.free_symbols}
     program = Program(arrays.values())
-    roots = program.lower_all([horner(component, variables).xreplace(moved | names) for component in components])
+    roots = program.lower_all([horner(stable(c), variables).xreplace(moved | names) for c in components])
     code = schedule(program, roots)
     places = Places(code)
     text = Emitter(code, places, program.numbers)

@@ -10,6 +10,8 @@ from sympy.printing.numpy import SciPyPrinter
 from gradlib.engine.kernel.lower import Call, Numbers, Other, Pair
 from gradlib.engine.kernel.schedule import Instruction, Map, Places, Product, Sink
 
+WRITTEN_OUT = {"logaddexp": 3, "log1p": 2, "expm1": 2}  # operations of the formula that a stable form stands for
+
 
 class KernelPrinter(SciPyPrinter):
     """SciPy's printer, with all digits; black boxes go by their names, velocities by family and index.
@@ -124,6 +126,8 @@ class Emitter:
                 return sum(2 * len(total.terms) + (total.constant != 0) - 1 for total in sums)
             case Map(_, inputs, _):
                 return len(inputs)
+            case Call(ufunc, _, _):
+                return WRITTEN_OUT.get(ufunc, 1)
             case Other(expression, _, _):
                 text = self.text(expression)
                 return 1 + sum(text.count(mark) for mark in ("numpy.", "scipy.", " + ", " - ", "*", "/"))

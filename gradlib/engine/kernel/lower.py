@@ -11,15 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sympy as sp
+from sympy.codegen.numpy_nodes import logaddexp
 from sympy.concrete.expr_with_limits import ExprWithLimits
 
 from gradlib.core.law import Velocity
+from gradlib.core.stable import expm1, log1p
 
 TERMS = 4  # from this many terms or sums on, a matrix product is the faster sum
 UNARY = {
     sp.exp: "exp", sp.log: "log", sp.tan: "tan", sp.asin: "arcsin", sp.acos: "arccos",
     sp.atan: "arctan", sp.sinh: "sinh", sp.cosh: "cosh", sp.tanh: "tanh", sp.asinh: "arcsinh", sp.Abs: "absolute",
-    sp.sign: "sign", sp.floor: "floor", sp.ceiling: "ceil",
+    sp.sign: "sign", sp.floor: "floor", sp.ceiling: "ceil", log1p: "log1p", expm1: "expm1",
 }  # fmt: skip
 
 
@@ -113,6 +115,8 @@ class Program:
                 self.done[e] = self.circle(e)
             elif type(e) in UNARY and not e.has(sp.I):
                 self.done[e] = sp.S.One, self.call(UNARY[type(e)], self.operand(e.args[0]))
+            elif isinstance(e, logaddexp):
+                self.done[e] = sp.S.One, self.call("logaddexp", *map(self.operand, e.args))
             else:
                 self.done[e] = sp.S.One, self.other(e)
         return self.done[e]
