@@ -16,7 +16,7 @@ import numpy as np
 import sympy as sp
 
 from gradlib.core.binding import bind
-from gradlib.core.errors import DivergentExpectation, QuadratureError, UnsoundEstimator
+from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation, dependence
 from gradlib.core.joint import total_score
 from gradlib.engine.estimate import cost, estimate
@@ -38,6 +38,7 @@ from gradlib.sound.existence import require_existence
 
 STEP = 0.05  # of the finite difference
 TEMPERATURE = 0.5  # of the relaxation
+REASONS = (UnsoundEstimator, ArithmeticError, NotImplementedError, ValueError)  # why a row has no numbers
 TIE = 1e-9  # relative: variances that the oracle does not tell apart
 
 
@@ -276,7 +277,7 @@ def compare(
     for name, build in builders.items():
         try:
             built[name] = build()
-        except (UnsoundEstimator, DivergentExpectation, QuadratureError, ValueError) as error:
+        except REASONS as error:
             built[name] = str(error)
     biased = ("finite difference", "straight-through", "Gumbel-softmax")
     sound = {name: G for name, G in built.items() if isinstance(G, Expectation) and name not in biased}
@@ -296,7 +297,7 @@ def _truth(sound: list[Expectation], at: Mapping) -> float:
     for G in sound[:-1]:
         try:
             return exact(G, at)
-        except (DivergentExpectation, QuadratureError):
+        except REASONS:
             pass
     return exact(sound[-1], at)
 
@@ -311,13 +312,14 @@ def _with_score(J: Expectation, theta: sp.Symbol, at: Mapping) -> Expectation:
 def _row(name: str, G: Expectation, at: Mapping, truth: float, samples: int, rng, timing: bool, biased: bool) -> Row:
     try:
         mean, spread = moments(G, at)
-    except ValueError as error:
-        if not biased:
-            raise
+    except REASONS as error:
         return Row(name, reason=str(error))  # a step may leave the parameter's domain
     spread = 0.0 if spread < 1e-20 * (1 + mean**2) else spread  # what rounding leaves of no variance
     start = time.perf_counter()
-    measured = estimate(G, at, samples=samples, rng=rng, progress=False)
+    try:
+        measured = estimate(G, at, samples=samples, rng=rng, progress=False)
+    except ArithmeticError as error:
+        return Row(name, reason=str(error))  # a draw may not be finite
     seconds = (time.perf_counter() - start) / samples if timing else None
     bias = mean - truth if biased and not abs(mean - truth) <= 1e-9 * (1 + abs(truth)) else 0.0
     return Row(name, G, "", mean, spread, measured, cost(G, at), seconds, bias)

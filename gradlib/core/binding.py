@@ -84,8 +84,8 @@ def _check_impossible_values(laws, figures, values: dict, components) -> None:
 
     There the score function is not valid: the probability's derivative is missing from it.
     """
-    for law, probabilities in zip(laws, figures, strict=True):
-        if 0 not in probabilities or not law.is_finite:
+    for law, numbers in zip(laws, figures, strict=True):
+        if not law.is_finite or not {0, 1} & set(numbers):  # a probability is 0 where one of them is, or its complement
             continue
         here = law.at({symbol: sp.Float(number, 30) for symbol, number in values.items()})
         for value in (k for k, p in here.table.items() if p.is_zero):
@@ -96,6 +96,11 @@ def _check_impossible_values(laws, figures, values: dict, components) -> None:
                     "the parameters' domain the score function misses that value's share. Leave the value out, or "
                     "move inside"
                 )
+        if any(c.subs(values).has(sp.zoo, sp.nan) for c in components):
+            raise ValueError(
+                f"{law.variable} ~ {law.name} is on the edge of the parameters' domain here, and the integrand is not "
+                "finite there: the score function is not defined. Move inside"
+            )
 
 
 def _number(symbol: sp.Symbol, value) -> float:

@@ -18,8 +18,8 @@ from sympy.printing.str import StrPrinter
 from sympy.stats.rv import RandomSymbol, random_symbols
 
 from gradlib.core.law import Law
-from gradlib.core.variable import law
 from gradlib.core.notation import latex
+from gradlib.core.variable import law
 
 
 class Expectation(sp.Expr):
@@ -97,7 +97,12 @@ class Expectation(sp.Expr):
                 f"no random variable in {integrand}: build one with sympy.stats, or name it in variables=[...]"
             )
         if missing := shown - set(variables):
-            raise ValueError(f"the integrand holds {sorted(map(str, missing))}, which variables= does not name")
+            twice = sorted({str(v) for v in missing} & {str(v) for v in variables})
+            raise ValueError(
+                f"the integrand holds another {twice[0]} than variables= names: two random variables share that name"
+                if twice
+                else f"the integrand holds {', '.join(sorted(map(str, missing)))}, which variables= does not name"
+            )
         names = [str(v.symbol) for v in variables]
         if len(set(names)) < len(names):
             raise ValueError(f"two different random variables share a name among {names}: rename one")

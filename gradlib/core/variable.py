@@ -24,7 +24,8 @@ def law(variable: RandomSymbol) -> Law:
     arguments = [sp.sympify(a) for a in getattr(distribution, "args", ()) if isinstance(a, sp.Expr)]
     if isinstance(distribution, CompoundDistribution) or any(map(random_symbols, arguments)):
         raise NotImplementedError(
-            f"the parameters of {variable} are random themselves: only independent variables are supported"
+            f"the parameters of {variable} are random themselves: only independent variables are supported. Where it "
+            "has a path, write it out: Normal(Y; X, s) is X + s*eps with eps ~ Normal(0, 1)"
         )
     symbol = sp.Symbol(str(variable.symbol), real=True)
     row = FAMILIES.get(type(distribution))
@@ -34,10 +35,21 @@ def law(variable: RandomSymbol) -> Law:
         return TableLaw(variable, symbol, distribution)
     if isinstance(distribution, (SingleContinuousDistribution, SingleDiscreteDistribution)):
         return DensityLaw(variable, symbol, distribution)
+    name = name_of(distribution)
     raise NotImplementedError(
-        f"{variable} follows {name_of(distribution)}, a joint law, which gradlib does not know. "
-        "Write a joint Gaussian as mu + L*eps with independent standard Normals"
+        f"{variable} follows {name}, a joint law, which gradlib does not know. {REMEDIES.get(name, OTHERWISE)}"
     )
+
+
+#: How a joint law is written with independent variables.
+REMEDIES = {
+    "MultivariateNormal": "Write it as mu + L*eps with independent standard Normals eps",
+    "MultivariateLaplace": "Write it as mu + sqrt(W)*L*eps with W ~ Exponential(1) and standard Normals eps",
+    "MultivariateT": "Write it as mu + L*eps/sqrt(W/nu) with W ~ ChiSquared(nu) and independent standard Normals eps",
+    "MultivariateBeta": "Write it as G_i/(G_1 + ... + G_k) with independent Gamma variables G_i ~ Gamma(alpha_i, 1)",
+    "Multinomial": "Write the counts as sums over n independent tables (sympy.stats.FiniteRV), one for each trial",
+}
+OTHERWISE = "Write it with independent variables"
 
 
 def named(distribution: sp.Basic, name: str) -> RandomSymbol:

@@ -153,7 +153,11 @@ class Evidence:
         return [
             health(low, high, np.concatenate(peaks), self.looked, float(mean), float(variance), same, self.known)
             for (low, high), peaks, mean, variance, same in zip(
-                self.tails, self.peaks or [(_NONE,)] * len(self.tails), np.ravel(self.mean), np.ravel(self.variance), constant
+                self.tails,
+                self.peaks or [(_NONE,)] * len(self.tails),
+                np.ravel(self.mean),
+                np.ravel(self.variance),
+                constant,
             )
         ]
 
@@ -179,8 +183,8 @@ def health(
     low, high = np.sort(low), np.sort(high)
     differing = _differing(low, high, count)
     tail, enough = _tail_index(low, high, count)
-    # Well-behaved integrands, a quartic of a Gaussian among them, cross this line less than once in a thousand times. Of
-    # a wave the highest crests may look like a heavy tail, but carry little.
+    # Well-behaved integrands, a quartic of a Gaussian among them, cross this line less than once in a thousand times.
+    # Of a wave the highest crests may look like a heavy tail, but carry little.
     line = max(0.7 if known.variance else 0.5, 0.2 + 6.5 / np.sqrt(enough)) if enough >= ENOUGH else np.inf
     with np.errstate(over="ignore"):
         largest = np.sort((np.concatenate([low[:FEW], high[-FEW:], peaks]) - mean) ** 2)[-FEW:]

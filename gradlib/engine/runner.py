@@ -46,7 +46,9 @@ def run(
     """
 
     def so_far() -> Estimate:
-        evidence = Evidence(moments.tails, moments.looked, moments.peaks, moments.mean, moments.variance, work.constant, known)
+        evidence = Evidence(
+            moments.tails, moments.looked, moments.peaks, moments.mean, moments.variance, work.constant, known
+        )
         if vector or vector is None and moments.mean.ndim:
             return Estimate(moments.mean, moments.stderr, draws, evidence)
         return Estimate(float(moments.mean.item()), float(moments.stderr.item()), draws, evidence)
@@ -172,4 +174,6 @@ def _between(scrambles: list[Moments]) -> Moments:
     first_bad = bad[0].first_bad if bad else ""
     tails, peaks = (reduce(joined, found) for found in zip(*((s.tails, s.peaks) for s in scrambles)))
     looked = sum(s.looked for s in scrambles)
-    return Moments(means.count, means.mean, squares, sum(scramble.bad for scramble in bad), first_bad, tails, looked, peaks, plain)
+    return Moments(
+        means.count, means.mean, squares, sum(scramble.bad for scramble in bad), first_bad, tails, looked, peaks, plain
+    )

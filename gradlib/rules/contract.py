@@ -11,7 +11,7 @@ from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.expectation import Expectation, dependence
 from gradlib.sound.jumps import elementary
-from gradlib.sound.support import require_continuum
+from gradlib.sound.support import require_continuum, require_law
 
 #: What an estimator takes for granted. ``exchange`` is always assumed; the others are
 #: decided where they can be, and recorded only where the caller states them.
@@ -72,6 +72,8 @@ def each_parameter(
     thetas = parameters_of(J, theta)
     for parameter in thetas:
         require_continuum(J, parameter)
+        for law in J.laws:
+            require_law(law, parameter)
     if J.is_vector:
         raise ValueError("the estimators take a scalar expectation: differentiate each component by itself")
     results = [rule(J, parameter, assumed) for parameter in thetas]

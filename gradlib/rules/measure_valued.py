@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 import sympy as sp
 from sympy.stats.rv import RandomSymbol
 
+from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
 from gradlib.core.joint import fresh, taken_names
 from gradlib.core.law import Law
@@ -91,6 +92,11 @@ def measure_valued(
         for law in J.laws:
             if theta not in law.free_symbols:
                 continue
+            if law.is_abstract:
+                raise UnsoundEstimator(
+                    f"measure_valued: {law.variable} has an abstract density, and no pair of laws is known whose "
+                    "difference is its derivative. Use score_function, or write the density out"
+                )
             for i, parameter in enumerate(law.parameters):
                 inner = sp.diff(parameter, theta)
                 if inner != 0:

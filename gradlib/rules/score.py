@@ -154,7 +154,9 @@ def _leave_one_out(S: Expectation, J: Expectation, theta, n: int) -> Expectation
 
     results = [component(S.to_plain(c), parameter) for c, parameter in zip(S.components, thetas)]
     variables = [v for copy in each_copy for v in copy.values()]
-    return Expectation(results[0] if isinstance(theta, sp.Symbol) else results, variables, S.assumptions_made, objective=S)
+    return Expectation(
+        results[0] if isinstance(theta, sp.Symbol) else results, variables, S.assumptions_made, objective=S
+    )
 
 
 def _score_rule(J: Expectation, theta: sp.Symbol, assumed: set[str], baseline: sp.Expr) -> sp.Expr:

@@ -10,6 +10,7 @@ Baxter (2004), *Variance reduction techniques for gradient estimates in reinforc
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -27,6 +28,9 @@ from gradlib.rules.contract import _require_expectation, batch_size, each_parame
 from gradlib.rules.pathwise import pathwise
 from gradlib.rules.score import require_score_of_mean_zero, score_function
 from gradlib.sound.support import missing_part
+
+MOST_VALUES = 4096  # combinations that are summed over one by one
+LONG = 300  # operations of an expression that is not cancelled any more: that takes minutes
 
 
 def optimal_baseline(
@@ -383,9 +387,10 @@ def delta_method(
     own = F.is_polynomial(x) and sp.degree(F, x) <= order
     for k in range(0 if own else order + 1):
         c = sp.diff(F, x, k).subs(x, m).evalf(17) / sp.factorial(k)
-        if not (c.is_number and c.is_finite and c.is_real):
+        if c.has(sp.DiracDelta) or not (c.is_number and c.is_finite and c.is_real):
+            found = "does not exist, for there is a kink" if c.has(sp.DiracDelta) else f"is {c}"
             raise UnsoundEstimator(
-                f"delta_method: the derivative of order {k} of {J.plain} at {x} = {m:.6g} is {c}: lower the order, or "
+                f"delta_method: the derivative of order {k} of {J.plain} at {x} = {m:.6g} {found}: lower the order, or "
                 "use another control variate"
             )
         T += c * (x - m) ** k
@@ -419,7 +424,8 @@ def rao_blackwell(G: Expectation, *variables: RandomSymbol) -> Expectation:
         the last variable stands in for them.
 
     Raises:
-        ValueError: for a variable that G does not have, or one with infinitely many values.
+        ValueError: for a variable that G does not have, or one with infinitely many values; for more than 4,096
+            combinations of values, unless the integrand is a sum of products of functions of one of the variables each.
 
     Examples:
         >>> import sympy as sp, gradlib as gl
@@ -452,8 +458,12 @@ def rao_blackwell(G: Expectation, *variables: RandomSymbol) -> Expectation:
                 f"{variable} ~ {laws[variable].name} takes infinitely many values: it cannot be summed over"
             )
     results = [G.to_plain(g) for g in G.components]
-    for variable in variables:
-        results = [_summed(g, laws[variable]) for g in results]
+    values = math.prod(len(laws[variable].table) for variable in variables)
+    if values > MOST_VALUES:
+        results = [_summed_apart(g, [laws[variable] for variable in variables], values) for g in results]
+    else:
+        for variable in variables:
+            results = [_summed(g, laws[variable]) for g in results]
     left = [v for v in G.variables if v not in variables] or [variables[-1]]
     integrand = G.to_random(sp.ImmutableMatrix(results) if G.is_vector else results[0])
     return Expectation(integrand, left, G.assumptions_made, objective=G)
@@ -465,7 +475,26 @@ def _summed(g: sp.Expr, law: Law) -> sp.Expr:
     possible = {
         value: q for value, q in law.table.items() if q != 0
     }  # where it is 0 for all parameters, g may be infinite
-    return sp.Add(*(sp.expand(sp.cancel(q * g.subs(x, value))) for value, q in possible.items())) if g.has(x) else g
+    if not g.has(x):
+        return g
+    tidy = (lambda e: sp.expand(sp.cancel(e))) if g.count_ops() < LONG else (lambda e: e)
+    return sp.Add(*(tidy(q * g.subs(x, value)) for value, q in possible.items()))
+
+
+def _summed_apart(g: sp.Expr, laws: list[Law], values: int) -> sp.Expr:
+    """Over many variables: each factor of each term by itself."""
+    total = sp.S.Zero
+    for term in sp.Add.make_args(g):
+        for law in laws:
+            rest, own = term.as_independent(law.symbol, as_Add=False)
+            if any(own.has(other.symbol) for other in laws if other is not law):
+                raise ValueError(
+                    f"the sum over {', '.join(str(law.variable) for law in laws)} has {values:.2g} terms, and the "
+                    "integrand does not take apart: name the few variables that matter, as in rao_blackwell(G, A, B)"
+                )
+            term = rest * _summed(own, law)
+        total += term
+    return total
 
 
 def sticking_the_landing(

@@ -197,7 +197,11 @@ def _read(law: Law, part: sp.Expr, others: tuple[Law, ...], values: tuple) -> Ex
             found, unit = Existence(), _unit(law, at)
             for place, side in [*_ends(law, ends, numbers), *_poles(law, part, others, at)]:
                 found &= _falls(
-                    lambda x: (f(x, *elsewhere, *numbers, False), p(x, *numbers, False)), place, side, unit, law.is_discrete
+                    lambda x: (f(x, *elsewhere, *numbers, False), p(x, *numbers, False)),
+                    place,
+                    side,
+                    unit,
+                    law.is_discrete,
                 )
             return found
         except NoBall:
@@ -211,10 +215,7 @@ def _compiled(law: Law, part: sp.Expr, others: tuple[Law, ...], names: tuple[sp.
     return (
         function_on_balls([x, *(other.signed for other in others), *names], part),
         function_on_balls([x, *names], law.density.xreplace({law.symbol: x})),
-        *(
-            None if end.is_infinite else function_on_balls(names, end)
-            for end in (law.support.inf, law.support.sup)
-        ),
+        *(None if end.is_infinite else function_on_balls(names, end) for end in (law.support.inf, law.support.sup)),
     )
 
 
@@ -243,7 +244,9 @@ def _ends(law: Law, ends: Sequence[Callable | None], numbers: list[acb]) -> Iter
             yield end(*numbers, False).real, side
 
 
-def _poles(law: Law, part: sp.Expr, others: tuple[Law, ...], at: Mapping[sp.Symbol, float]) -> Iterator[tuple[arb, int]]:
+def _poles(
+    law: Law, part: sp.Expr, others: tuple[Law, ...], at: Mapping[sp.Symbol, float]
+) -> Iterator[tuple[arb, int]]:
     """The roots of what is divided by, where that is a polynomial in x."""
     x = law.signed
     for power in part.atoms(sp.Pow) if not law.is_discrete else ():
@@ -283,7 +286,9 @@ def _falls(both: Callable, place: arb | None, side: int, unit: float, whole: boo
     power = mean - 1 if place is None else -mean - 1
     behaves = f"behaves like |t|^{round(power, 6) + 0.0:.3g}" if abs(mean) < 1000 else "grows faster than any power"
     where = "infinity" if place is None else f"{float(place):.6g}"
-    return Existence(mean < -FLAT, square < -FLAT, f"times the density it {behaves} at {where}" if mean >= -FLAT else "")
+    return Existence(
+        mean < -FLAT, square < -FLAT, f"times the density it {behaves} at {where}" if mean >= -FLAT else ""
+    )
 
 
 def _log(number: acb) -> arb | None:

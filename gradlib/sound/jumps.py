@@ -10,8 +10,7 @@ from sympy.logic.boolalg import BooleanFunction
 
 from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
-from gradlib.core.law import Law
-
+from gradlib.core.law import Law, Velocity
 
 # --- the catalogue -------------------------------------------------------------------------------
 
@@ -144,6 +143,11 @@ def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bo
                 if why == "jump" and surface.has(theta) and not surface.free_symbols & variables:
                     raise UnsoundEstimator(f"{rule}: the integrand may jump in {theta} where {surface} = 0. {_BY_HAND}")
                 continue
+            if why == "unknown" and isinstance(surface, Velocity):
+                raise UnsoundEstimator(
+                    f"{rule}: the integrand holds the path velocity of {surface.family}, which has no closed form and "
+                    "is not differentiated again. For a second derivative take score_function first, then pathwise"
+                )
             if why == "unknown":
                 raise UnsoundEstimator(
                     f"{rule}: whether {surface} is continuous cannot be decided. "

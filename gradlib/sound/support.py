@@ -20,6 +20,17 @@ def require_continuum(J: Expectation, theta: sp.Symbol) -> None:
         )
 
 
+def require_law(law: Law, theta: sp.Symbol) -> None:
+    """Refuse a table whose probabilities stop adding up to 1 when θ moves alone: its derivative is that of no law."""
+    if law.is_finite and theta in law.free_symbols and not law.counts:
+        total = sum(law.table.values())
+        if sp.simplify(sp.diff(total, theta)) != 0:
+            raise UnsoundEstimator(
+                f"the probabilities of {law.variable} add up to {total}, which is not 1 any more when {theta} moves "
+                f"alone. Write the last of them as 1 minus the others"
+            )
+
+
 def require_fixed_support(F: sp.Expr, law: Law, theta: sp.Symbol) -> None:
     r"""The score function misses the boundary term :math:`F p \,\partial_\theta e` of a moving edge e."""
     if isinstance(law.support, sp.FiniteSet):

@@ -11,8 +11,8 @@ import sympy.stats as st
 from cases import mu, p, q, sigma
 
 import gradlib as gl
-from gradlib.engine.estimate import cost
 from gradlib.compare import Comparison, Row
+from gradlib.engine.estimate import cost
 
 theta, c = sp.symbols("theta c", real=True)
 rate = sp.Symbol("rate", positive=True)
@@ -237,3 +237,10 @@ F = sp.Function("F")
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_one_row_does_not_take_the_table_with_it():
+    """At the edge of the domain and for a kink in two variables, the rows that can be computed are."""
+    q = sp.Symbol("q", positive=True)
+    table = gl.compare(gl.Expectation(st.Bernoulli("B", q)), q, {q: 1}, samples=1000)
+    assert table["measure-valued"].exact == 1 and "edge of the parameters' domain" in table["score function"].reason

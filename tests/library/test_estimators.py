@@ -461,3 +461,53 @@ def test_a_wrong_closed_form_is_rejected():
     right, wrong = (lead * 27 + 12 * 3 * 0.05**2 for lead in (4, 3))  # ∂μ(μ⁴ + 6μ²σ² + 3σ⁴)
     assert got == pytest.approx(right, rel=1e-10)
     assert got != pytest.approx(wrong, rel=0.1)
+
+
+# --- what was a wrong number or no answer ----------------------------------------------------------------------
+
+
+def test_a_table_that_stops_adding_up_is_refused():
+    p, q = sp.symbols("p q", positive=True)
+    K = sp.stats.FiniteRV("K", {1: p, 2: q})
+    for rule in (gl.score_function, gl.measure_valued):
+        with pytest.raises(gl.UnsoundEstimator, match=r"add up to p \+ q, which is not 1 any more when p moves alone"):
+            rule(gl.Expectation(K), p)
+    K = sp.stats.FiniteRV("K", {1: p, 2: 1 - p})
+    assert gl.exact(gl.score_function(gl.Expectation(K), p), {p: 0.3}) == pytest.approx(-1)
+    assert gl.score_function(gl.Expectation(q * sp.stats.FiniteRV("K", {1: p, 2: 1 - p})), q)  # q is in no law
+
+
+def test_an_abstract_density_has_no_pair():
+    x, theta = sp.symbols("x theta", real=True)
+    X = sp.stats.ContinuousRV(x, sp.Function("p")(x, theta), set=sp.S.Reals)
+    with pytest.raises(gl.UnsoundEstimator, match="abstract density"):
+        gl.measure_valued(gl.Expectation(X**2), theta)
+
+
+def test_a_sum_over_many_values_takes_apart_or_is_refused():
+    q = sp.Symbol("q", positive=True)
+    K = [sp.stats.Bernoulli(f"K{i}", q) for i in range(50)]
+    product = gl.rao_blackwell(gl.Expectation(sp.Mul(*(1 + k / 10 for k in K))))
+    assert gl.exact(product, {q: 0.3}) == pytest.approx(1.03**50)
+    with pytest.raises(ValueError, match="1.1e.15 terms.*name the few variables"):
+        gl.rao_blackwell(gl.Expectation(sp.sqrt(1 + sp.Add(*K))))
+    one = gl.rao_blackwell(gl.score_function(gl.Expectation(sp.Add(*K) ** 2), q), K[0])
+    assert K[0] not in one.variables
+
+
+def test_no_derivative_at_a_kink():
+    mu = sp.Symbol("mu", real=True)
+    J = gl.Expectation(sp.Max(0, sp.stats.Normal("X", mu, 1) - sp.Float(0.3)))
+    with pytest.raises(gl.UnsoundEstimator, match="does not exist, for there is a kink"):
+        gl.delta_method(J, mu, {mu: 0.3})
+    table = gl.compare(J, mu, {mu: 0.3}, samples=1000)
+    assert table["pathwise"].exact == pytest.approx(0.5) and "kink" in table["score function, delta method"].reason
+
+
+def test_a_velocity_is_not_differentiated_again():
+    k = sp.Symbol("k", positive=True)
+    J = gl.Expectation(sp.stats.Gamma("G", k, 1) ** 2)
+    for rule in (gl.pathwise, gl.score_function):
+        with pytest.raises(gl.UnsoundEstimator, match="take score_function first, then pathwise"):
+            rule(gl.pathwise(J, k), k)
+    assert gl.exact(gl.pathwise(gl.score_function(J, k), k), {k: 2}) == pytest.approx(2)

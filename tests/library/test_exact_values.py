@@ -131,9 +131,11 @@ def tied():
         a * (mp.exp(-b * t) - mp.exp(-a * t)) / (a - b),
     )  # fmt: skip
     yield "max(S, T)", sp.Max(S, T), 1 / a + 1 / b - 1 / (a + b)
-    yield "a product of fifty", sp.Mul(*(1 + st.Normal(f"X{i}", F("0.05"), 1) / 10 for i in range(50))), (
-        1 + number("0.05") / 10
-    ) ** 50
+    yield (
+        "a product of fifty",
+        sp.Mul(*(1 + st.Normal(f"X{i}", F("0.05"), 1) / 10 for i in range(50))),
+        (1 + number("0.05") / 10) ** 50,
+    )
     yield "a sum of fifty", sp.Add(*(st.Bernoulli(f"K{i}", F("0.25")) for i in range(50))), mp.mpf("12.5")
 
 
@@ -248,3 +250,27 @@ def test_two_orders_that_differ_are_no_number(monkeypatch):
     monkeypatch.setattr(region, "_solved", lambda s, y: [root + sp.Rational(1, 10) for root in solved(s, y)])
     with pytest.raises(gl.QuadratureError):
         gl.exact(J)
+
+
+def test_many_variables():
+    """Products of fifty sums stay products; what no expansion takes apart is refused at once."""
+    mu, p = sp.Symbol("mu", real=True), sp.Symbol("p", positive=True)
+    J = gl.Expectation(sp.Mul(*(1 + st.Normal(f"X{i}", mu, 1) / 10 for i in range(50))))
+    at, slope = {mu: F("0.05")}, 5 * number("1.005") ** 49
+    assert gl.exact(gl.score_function(J, mu), at) == pytest.approx(float(slope), rel=1e-11)
+    assert gl.exact(gl.pathwise(J, mu), at) == pytest.approx(float(slope), rel=1e-11)
+    K = sp.Add(*(st.Bernoulli(f"K{i}", p) for i in range(50)))
+    assert gl.exact(gl.Expectation(K**2), {p: F("0.3")}) == pytest.approx(15**2 + 50 * 0.21, rel=1e-11)
+    want = (1 + number("0.3") * mp.expm1(number("0.1"))) ** 50
+    assert gl.exact(gl.Expectation(sp.exp(K / 10)), {p: F("0.3")}) == pytest.approx(float(want), rel=1e-11)
+    with pytest.raises(gl.QuadratureError, match="ties 50 variables together, which take 1.1e"):
+        gl.exact(gl.Expectation(sp.sqrt(K + 1)), {p: F("0.3")})
+
+
+def test_a_constant_in_disguise_has_no_variance():
+    s = sp.Symbol("s", positive=True)
+    X = st.Normal("X", 0, s)
+    G = gl.pathwise(gl.Expectation(sp.log(st.density(X)(X))), s)
+    assert gl.exact(G, {s: 1.5}) == pytest.approx(-1 / 1.5, rel=1e-11) and gl.variance(G, {s: 1.5}) == 0
+    tiny = gl.Expectation(st.Normal("X", 1, F("1e-30")) ** 2)  # and this one has some
+    assert gl.variance(tiny) == pytest.approx(4e-60, rel=1e-11)

@@ -31,14 +31,16 @@ NO_MEAN = [
 ]  # fmt: skip
 NO_VARIANCE = [
     sp.sqrt(sp.Abs(C)), t(F(1.5)), st.Pareto("P", 1, F(1.001)), st.Pareto("P", 1, 3) ** 2, sp.exp(A**2 / 4),
-    sp.Abs(A) ** F(-0.5), 1 / sp.sqrt(sp.Abs(A**2 - 2)), 1 / st.Gamma("G", F(1.5), 1), sp.exp(E / 2), sp.Abs(t(3)) ** F(-0.5),
+    sp.Abs(A) ** F(-0.5), 1 / sp.sqrt(sp.Abs(A**2 - 2)), 1 / st.Gamma("G", F(1.5), 1), sp.exp(E / 2),
+    sp.Abs(t(3)) ** F(-0.5),
     st.BetaPrime("Y", 1, 2), sp.exp(st.Gumbel("Q", 1, 0) / 2),
 ]  # fmt: skip
 BOTH = [
     A**9, sp.exp(9 * A), sp.exp(A**2 / 5), sp.sin(C), 1 / (1 + C**2), sp.log(1 + C**2), C / (1 + C**2), t(F(2.01)),
     sp.Abs(A) ** F(-0.49), st.LogNormal("M", 0, 30) ** 5, sp.log(st.Beta("B", F(1e-37), F(6.5))), E**30, sp.exp(E / 3),
     1 / st.Gamma("G", F(2.5), 1), st.Weibull("W", 1, F(0.02)) ** 3, 2 ** st.Poisson("N", 1), sp.exp(sp.sin(C)),
-    1 / (1 + sp.exp(-A)), sp.log(1 + sp.exp(E)), sp.log(1 - sp.tanh(A) ** 2), st.Pareto("P", 1, 3), sp.exp(A) * sp.cos(C),
+    1 / (1 + sp.exp(-A)), sp.log(1 + sp.exp(E)), sp.log(1 - sp.tanh(A) ** 2), st.Pareto("P", 1, 3),
+    sp.exp(A) * sp.cos(C),
     st.Beta("B", F(0.01), F(0.01)) ** 2, sp.exp(A) * sp.cos(sp.exp(A)), sp.sqrt(sp.Abs(t(F(1.1)))), sp.atan(C) * A**3,
 ]  # fmt: skip
 
@@ -104,9 +106,10 @@ def test_one_dictionary_serves_an_objective_and_its_estimators():
 def test_a_black_box_says_nothing_and_is_averaged():
     f = sp.Function("f")
     J = gl.Expectation(f(C))
-    assert known(C / (1 + C**2)).mean and gl.estimate(
-        J, samples=1000, functions={f: np.tanh}, rng=0
-    ).health.variance is None
+    assert (
+        known(C / (1 + C**2)).mean
+        and gl.estimate(J, samples=1000, functions={f: np.tanh}, rng=0).health.variance is None
+    )
 
 
 def test_reading_costs_nothing_where_nothing_has_to_be_read(monkeypatch):

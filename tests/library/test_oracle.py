@@ -1,6 +1,5 @@
 """The oracle against closed forms, and its refusals."""
 
-import mpmath as mp
 import numpy as np
 import pytest
 import sympy as sp
