@@ -1,6 +1,6 @@
 """Expressions on balls: a number with a proved bound of its error.
 
-A *ball* is a midpoint and a radius. Arb, under the name of :mod:`flint`, gives for balls that hold the arguments a ball
+A *ball* is a midpoint and a radius. Arb, under the name of ``flint``, gives for balls that hold the arguments a ball
 that holds the value, whatever was rounded on the way; its exponents have no limits, so that nothing underflows. Its
 integrator asks in addition whether a function is analytic on a complex ball, since then a bound of the function there
 bounds the error of a Gauss–Legendre rule. A function answers with a ball that is not finite where it is not.

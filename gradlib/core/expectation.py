@@ -155,7 +155,7 @@ class Expectation(sp.Expr):
 
     @property
     def objective(self) -> Expectation | None:
-        """Of whose gradient this is an estimator: where that does not exist, there is no gradient."""
+        """The expectation of whose gradient this is an estimator. Where that does not exist, there is no gradient."""
         return self._objective
 
     @property

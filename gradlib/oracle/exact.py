@@ -7,7 +7,7 @@ different variables are taken apart first. A number is computed with more digits
 cancel, that is seen.
 
 What has no meaning on balls (a black box, a velocity that is itself a numerical derivative) is integrated by tanh-sinh
-quadrature in :mod:`mpmath`, whose error is estimated (:mod:`gradlib.oracle.line`).
+quadrature in :mod:`mpmath`, whose error is estimated (``gradlib.oracle.line``).
 
 Where an integral diverges, the answer is an error and not a number.
 """
