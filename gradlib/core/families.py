@@ -43,6 +43,23 @@ DOMAINS: dict[str, Callable] = {  # on numbers and on arrays
 
 
 @dataclass(frozen=True)
+class Small:
+    """A base whose draws may be smaller than any number, drawn by a logarithm.
+
+    Attributes:
+        when: whether it is so, given the base's parameters.
+        back: the draw, given its logarithm: an expression.
+        draw: ``draw(rng, size, *parameters)``, the logarithm's draws.
+        quantile: ``quantile(u, *parameters)``, its quantiles.
+    """
+
+    when: Callable[..., bool]
+    back: Callable[[sp.Expr], sp.Expr]
+    draw: Callable
+    quantile: Callable
+
+
+@dataclass(frozen=True)
 class Family:
     """One row of the table.
 
@@ -67,6 +84,7 @@ class Family:
         cdf: in mpmath, for the oracle: the distribution function, of a family that is its own base and has parameters.
         survival: its complement, where 1 − cdf loses digits on the right.
         weak: position of a parameter ↦ its weak derivative, given all parameters.
+        small: how its draws are made where they underflow.
     """
 
     parameters: tuple[tuple[str, str], ...]
@@ -85,6 +103,7 @@ class Family:
     cdf: Callable | None = None
     survival: Callable | None = None
     weak: Mapping[int, Callable[..., WeakPair]] = field(default_factory=dict)
+    small: Small | None = None
 
 
 def _named(name: str) -> Callable[..., str]:
@@ -153,6 +172,38 @@ def TruncatedNormal(name, mean, std, left=-sp.oo, right=sp.oo):  # noqa: N802 (a
     return rv(name, TruncatedNormalDistribution, (mean, std, left, right))
 
 
+SMALL = 0.1  # a shape, below which draws may underflow: at 0.1 one in 10^31 does
+
+
+def _log_gamma(rng: np.random.Generator, size: int, k: float) -> np.ndarray:
+    """log G for G ~ Gamma(k, 1) is that of Gamma(k + 1, 1) and log U / k."""
+    return np.log(rng.standard_gamma(k + 1, size)) - rng.standard_exponential(size) / k
+
+
+def _log_gamma_quantile(u: np.ndarray, k: float) -> np.ndarray:
+    with np.errstate(divide="ignore"):
+        x = scipy.special.gammaincinv(k, u)
+        # Near 0 the distribution function is x^k / Γ(k + 1).
+        return np.where(x > 1e-200, np.log(x), (np.log(u) + scipy.special.gammaln(k + 1)) / k)
+
+
+def _logit_beta(rng: np.random.Generator, size: int, a: float, b: float) -> np.ndarray:
+    """log(B/(1 − B)) is the difference of two such logarithms."""
+    return _log_gamma(rng, size, a) - _log_gamma(rng, size, b)
+
+
+def _logit_beta_quantile(u: np.ndarray, a: float, b: float) -> np.ndarray:
+    def log_below(u, a, b):
+        """log x from the left, where x is small: the distribution function is x^a / (a B(a, b)) there."""
+        with np.errstate(divide="ignore"):
+            x = scipy.special.betaincinv(a, b, u)
+            return np.where(x > 1e-200, np.log(x), (np.log(u) + np.log(a) + scipy.special.betaln(a, b)) / a)
+
+    left, right = log_below(u, a, b), log_below(1 - u, b, a)
+    with np.errstate(over="ignore", divide="ignore"):
+        return np.where(left < right, left - np.log1p(-np.exp(left)), np.log1p(-np.exp(right)) - right)
+
+
 FAMILIES: dict[type, Family] = {
     # --- bases: NumPy draws them ---------------------------------------------------------
     continuous.NormalDistribution: Family(
@@ -217,6 +268,7 @@ FAMILIES: dict[type, Family] = {
         quantile=lambda u, k: scipy.special.gammaincinv(k, u),
         cdf=lambda x, k, scale: mp.gammainc(k, 0, x / scale, regularized=True),
         weak={1: weak.gamma_scale},
+        small=Small(lambda k: k < SMALL, sp.exp, _log_gamma, _log_gamma_quantile),
     ),
     continuous.BetaDistribution: Family(
         parameters=(("alpha", POSITIVE), ("beta", POSITIVE)),
@@ -227,6 +279,9 @@ FAMILIES: dict[type, Family] = {
         draw=lambda rng, size, a, b, out=None: rng.beta(a, b, size),
         quantile=lambda u, a, b: scipy.special.betaincinv(a, b, u),
         cdf=lambda x, a, b: mp.betainc(a, b, 0, x, regularized=True),
+        small=Small(
+            lambda a, b: min(a, b) < SMALL, lambda logit: 1 / (1 + sp.exp(-logit)), _logit_beta, _logit_beta_quantile
+        ),
     ),
     continuous.StudentTDistribution: Family(
         parameters=(("nu", POSITIVE),),

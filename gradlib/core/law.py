@@ -21,7 +21,7 @@ from sympy.stats.drv import SingleDiscreteDistribution
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.errors import UnsoundEstimator
-from gradlib.core.families import COUNT, DOMAINS, EXTENDED, FAMILIES, POSITIVE, PROBABILITY, REAL, Family
+from gradlib.core.families import COUNT, DOMAINS, EXTENDED, FAMILIES, POSITIVE, PROBABILITY, REAL, Family, Small
 from gradlib.core.formula import Formula, inverse, spread
 from gradlib.core.weak import WeakPair
 
@@ -260,6 +260,15 @@ class Sampler:
     symmetric = False
 
     @property
+    def small(self) -> Small | None:
+        """How the draws are made by a logarithm, where they may underflow; ``None`` where they do not."""
+        return None
+
+    def by_logarithm(self) -> Sampler:
+        """What draws that logarithm."""
+        raise NotImplementedError
+
+    @property
     def key(self) -> tuple:
         raise NotImplementedError
 
@@ -425,6 +434,37 @@ class FamilySampler(Sampler):
 
     def value(self, draw: float) -> float:
         return _path(BY_NAME[self.family])(draw, *self.numbers)
+
+    @property
+    def small(self) -> Small | None:
+        row, of_parameters = drawn(BY_NAME[self.family])
+        return row.small if row.small and row.small.when(*of_parameters(*self.numbers)) else None
+
+    def by_logarithm(self) -> Sampler:
+        return LogarithmSampler(self.name, self.family, self.numbers)
+
+
+@dataclass(frozen=True)
+class LogarithmSampler(FamilySampler):
+    """The logarithm of draws that may underflow."""
+
+    symmetric = False
+    no_quantile = None
+
+    @property
+    def key(self) -> tuple:
+        return "logarithm", *super().key
+
+    def draw(self, rng: np.random.Generator, size: int, out: np.ndarray | None = None) -> np.ndarray:
+        row, of_parameters = drawn(BY_NAME[self.family])
+        return row.small.draw(rng, size, *of_parameters(*self.numbers))
+
+    def quantile(self, u: np.ndarray) -> np.ndarray:
+        row, of_parameters = drawn(BY_NAME[self.family])
+        return row.small.quantile(u, *of_parameters(*self.numbers))
+
+    def value(self, draw: float) -> float:
+        return super().value(float(drawn(BY_NAME[self.family])[0].small.back(sp.Float(draw))))
 
 
 @lru_cache(maxsize=None)

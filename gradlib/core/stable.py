@@ -63,7 +63,7 @@ def stable(e: sp.Expr) -> sp.Expr:
         >>> stable(sp.log(1 - sp.tanh(x) ** 2))
         -2*logaddexp(-x, x) + 2*log(2)
     """
-    if not isinstance(e, sp.Expr) or not e.has(sp.exp, sp.log, sp.tanh, sp.cosh, sp.erf, sp.erfc):
+    if not isinstance(e, sp.Expr) or not e.has(sp.exp, sp.log, sp.tanh, sp.cosh, sp.erf, sp.erfc, log1p):
         return e
     if isinstance(e, sp.Piecewise):
         return e.func(*((stable(piece), condition) for piece, condition in e.args))
@@ -77,6 +77,8 @@ def stable(e: sp.Expr) -> sp.Expr:
         return _sum(e)
     if e.is_Mul:
         return _product(e)
+    if isinstance(e, log1p):
+        return _logarithm(_sum(sp.Add(1, e.args[0])))
     return _logarithm(e.args[0]) if isinstance(e, sp.log) else e
 
 
@@ -157,7 +159,7 @@ def _logarithm(a: sp.Expr) -> sp.Expr:
         number, rest = a.as_coeff_Add()
         return log1p(rest) if number == 1 else sp.log(a)
     base, exponent = a.as_base_exp()
-    if exponent != 1 and exponent.is_number and _is_positive(base):
+    if exponent != 1 and exponent.is_real and _is_positive(base):
         return exponent * _logarithm(base)
     if a.is_Mul and all(map(_is_positive, a.args)):
         return sp.Add(*map(_logarithm, a.args))

@@ -153,19 +153,23 @@ class _Draws:
 def _integrand(sides: list[Binding], sampling: str) -> _Integrand:
     """What an expectation averages, and from which draws."""
     bound = sides[0]
-    draws, moved = [], []
+    draws, moved, columns = [], [], []
     for i, law in enumerate(bound.laws):
-        if law.base() is None:
+        samplers = [side.laws[i].sampler(side.numbers[i], side.at) for side in sides]
+        base, path = law.base() or (None, lambda eps: eps)
+        small = next((sampler.small for sampler in samplers if sampler.small), None)
+        if small:
+            draws.append(_base_symbol(i, False))
+            moved.append((law.symbol, path(small.back(draws[-1]))))
+            samplers = [sampler.by_logarithm() for sampler in samplers]
+        elif base is None:
             draws.append(law.symbol)
         else:
-            base, path = law.base()
             draws.append(_base_symbol(i, base.set.inf == 0))
             moved.append((law.symbol, path(draws[-1])))
+        columns.append(samplers)
     kernel = compile_kernel(tuple(draws), tuple(bound.at), bound.components, tuple(moved))
-    samplers = tuple(
-        tuple(law.sampler(numbers, side.at) for law, numbers in zip(side.laws, side.numbers, strict=True))
-        for side in sides
-    )
+    samplers = tuple(zip(*columns))
     return _Integrand(
         kernel,
         Draws(samplers, mirrored=sampling == "antithetic", uniform=sampling == "sobol"),

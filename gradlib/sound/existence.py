@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import sympy as sp
 from flint import acb, arb, ctx
 from sympy.core.cache import cacheit
@@ -98,6 +99,10 @@ def _suspects(laws: tuple[Law, ...], plain: sp.Expr) -> list[tuple[Law, sp.Expr,
     That part is in signed symbols. Of variables that are alike one is enough.
     """
     found = {}
+    literals = {
+        f: sp.Float(f, 400) for law in laws for f in law.distribution.atoms(sp.Float)
+    }  # 1e-37 − 1 loses nothing
+    laws = tuple(law.at(literals) for law in laws)
     expression = plain.xreplace({law.symbol: law.signed for law in laws})
     for law in laws:
         x = law.signed
@@ -178,10 +183,10 @@ def _away_from_zero(base: sp.Expr) -> bool:
 # --- with numbers: how it falls --------------------------------------------------------------------------------------
 
 BITS = 600
-PLACES = (3, 5, 10, 20, 40, 80, 160, 320)  # u; the distance is in units of the law's own
+PLACES = (3, 5, 10, 20, 40, 80, 160, 320, 640, 1280)  # u; the distance is in units of the law's own
 NOTHING = 10**6  # exp(−NOTHING) is
 CLEAR = 1e-3  # a logarithm that is known less well says nothing
-FLAT = 1e-15  # the slope −FLAT does not fall
+WAVY = 0.05  # slopes between ± WAVY say nothing where an oscillating factor may have been met at its zeros
 
 
 @lru_cache(maxsize=2**10)
@@ -195,6 +200,7 @@ def _read(law: Law, part: sp.Expr, others: tuple[Law, ...], values: tuple) -> Ex
             numbers = [acb(float(number)) for number in at.values()]
             elsewhere = [acb(_typical(other, at)) for other in others]
             found, unit = Existence(), _unit(law, at)
+            unsure = WAVY if any(wave.has(law.signed) for wave in part.atoms(sp.sin, sp.cos, sp.tan)) else 0.0
             for place, side in [*_ends(law, ends, numbers), *_poles(law, part, others, at)]:
                 found &= _falls(
                     lambda x: (f(x, *elsewhere, *numbers, False), p(x, *numbers, False)),
@@ -202,6 +208,7 @@ def _read(law: Law, part: sp.Expr, others: tuple[Law, ...], values: tuple) -> Ex
                     side,
                     unit,
                     law.is_discrete,
+                    unsure,
                 )
             return found
         except NoBall:
@@ -232,7 +239,8 @@ def _unit(law: Law, at: Mapping[sp.Symbol, float]) -> float:
 
 
 def _quantiles(law: Law, at: Mapping[sp.Symbol, float], tail: float) -> list[float]:
-    return [float(q) for q in law.spread([float(sp.sympify(p).xreplace(at)) for p in law.parameters], (tail, 0.5))]
+    with np.errstate(all="ignore"):  # a quantile may be infinite in double precision
+        return [float(q) for q in law.spread([float(sp.sympify(p).xreplace(at)) for p in law.parameters], (tail, 0.5))]
 
 
 def _ends(law: Law, ends: Sequence[Callable | None], numbers: list[acb]) -> Iterator[tuple[arb | None, int]]:
@@ -262,10 +270,10 @@ def _poles(
                     yield from ((place, side) for side in (1, -1))
 
 
-def _falls(both: Callable, place: arb | None, side: int, unit: float, whole: bool) -> Existence:
+def _falls(both: Callable, place: arb | None, side: int, unit: float, whole: bool, unsure: float) -> Existence:
     """Whether |F| p dx/du and F² p dx/du fall, in u."""
     known = []  # for the mean and for the square, (u, the logarithm)
-    for u in PLACES:
+    for u in PLACES[:7] if whole else PLACES:  # the factorial of larger numbers takes long
         found = []
         for j in range(3):  # an oscillating factor may vanish at one of them
             v = arb(u * (8 + j)) / 8
@@ -279,16 +287,32 @@ def _falls(both: Callable, place: arb | None, side: int, unit: float, whole: boo
             known.append([max(column, key=lambda at: at[1].mid()) for column in zip(*found)])
     if len(known) < 2:
         return UNREAD
-    mean, square = (
-        -math.inf if not log.is_finite() else float((log - other) / (u - v)) if other.is_finite() else math.inf
-        for (v, other), (u, log) in zip(*known[-2:])
-    )
+    mean, square = (_slope(list(column)) for column in zip(*known))
     power = mean - 1 if place is None else -mean - 1
     behaves = f"behaves like |t|^{round(power, 6) + 0.0:.3g}" if abs(mean) < 1000 else "grows faster than any power"
     where = "infinity" if place is None else f"{float(place):.6g}"
-    return Existence(
-        mean < -FLAT, square < -FLAT, f"times the density it {behaves} at {where}" if mean >= -FLAT else ""
-    )
+    exists, spread = (slope < 0 or (None if abs(slope) < unsure else False) for slope in (mean, square))
+    return Existence(exists, spread, f"times the density it {behaves} at {where}" if exists is False else "")
+
+
+def _slope(points: list[tuple[arb, arb]]) -> float:
+    """c of the logarithm c u + k log u + constant through the last three; just below 0 where c = 0 and k < −1.
+
+    What is left out falls like a power of exp(−u): a c of its size is none.
+    """
+    (v, before), (u, log) = points[-2:]
+    if not log.is_finite() or not before.is_finite():
+        return math.inf if log.is_finite() else -math.inf
+    if len(points) < 3 or not points[-3][1].is_finite():
+        c, k, w = (log - before) / (u - v), arb(0), v
+    else:
+        w, first = points[-3]
+        one, two = (v / w).log(), (u / v).log()
+        c = ((log - before) * one - (before - first) * two) / ((u - v) * one - (v - w) * two)
+        k = (log - before - c * (u - v)) / two
+    if abs(c.mid()) > (-w / 2).exp():
+        return float(c)
+    return -math.ulp(0) if k < -1 else 0.0
 
 
 def _log(number: acb) -> arb | None:

@@ -118,7 +118,10 @@ def compile_kernel(
     moved = {symbol: path.xreplace(names) for symbol, path in paths}
     variables = {*draws, *moved} - {p for _, path in paths for p in path.free_symbols}
     program = Program(arrays.values())
-    roots = program.lower_all([horner(stable(c), variables).xreplace(moved | names) for c in components])
+    written = [horner(stable(c), variables).xreplace(moved | names) for c in components]
+    if any(path.has(sp.exp) or any(p.exp not in (1, -1) for p in path.atoms(sp.Pow)) for path in moved.values()):
+        written = list(map(stable, written))  # the logarithm of what is drawn by its logarithm
+    roots = program.lower_all(written)
     code = schedule(program, roots)
     places = Places(code)
     text = Emitter(code, places, program.numbers)
