@@ -191,7 +191,7 @@ def health(
     heavy = tail > line and largest.sum() > (CARRIED + 400 / count) * variance * count
     exists, reason = True, ""
     if differing == 0:
-        reason = f"all {count:,} draws are equal: what has a probability below {3 / count:.2g} need not have been seen"
+        reason = f"all draws equal: what is rarer than {3 / count:.2g} may be missed"
     elif differing is not None and differing < FEW:
         reason = f"only {differing} {'draws differ' if differing > 1 else 'draw differs'} from {low[len(low) // 2]:.6g}"
     elif known.variance is False:
