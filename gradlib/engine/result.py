@@ -15,11 +15,13 @@ from gradlib.engine.health import Evidence, Health
 class Estimate:
     """A Monte Carlo estimate: a number and what it is worth.
 
+    Whether the standard error means what it says is judged by :attr:`health` from further evidence of the run; of an
+    estimate that was put together by hand there is none.
+
     Attributes:
         value: the mean over the draws; a float, or an array of shape ``(d,)``.
         stderr: its standard error, of the same shape.
         samples: the number of draws n.
-        evidence: what was seen of them besides, by which :attr:`health` judges; ``None`` where nobody looked.
     """
 
     value: float | np.ndarray
