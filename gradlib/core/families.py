@@ -54,7 +54,7 @@ class Small:
     """
 
     when: Callable[..., bool]
-    back: Callable[[sp.Expr], sp.Expr]
+    back: Callable
     draw: Callable
     quantile: Callable
 
