@@ -1,7 +1,8 @@
 r"""The oracle: expectations and variances by quadrature and enumeration, each with a bound of its error.
 
 It shares no code path with ``gradlib.engine``, which runs on random draws: an error would have to be made twice, in two
-different ways, to go unseen. A continuous variable is integrated in ball arithmetic (:mod:`gradlib.oracle.enclosure`),
+different ways, to go unseen. (One exception: where no number of digits is enough, the expression is tried once more in
+the form that ``gradlib.core.stable`` gives it, which the engine uses as well.) A continuous variable is integrated in ball arithmetic (:mod:`gradlib.oracle.enclosure`),
 variables that do not separate one inside the other; a discrete variable is summed. Sums and products of functions of
 different variables are taken apart first. A number is computed with more digits until its ball is narrow: where parts
 cancel, that is seen.
