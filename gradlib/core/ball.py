@@ -25,6 +25,14 @@ class NoBall(Exception):
     """The expression holds a function that has no meaning on balls."""
 
 
+def exactly(number) -> arb:
+    """The ball of a binary number of SymPy or mpmath, of no width."""
+    if not number:
+        return arb(0)
+    sign, mantissa, exponent, _ = number._mpf_
+    return arb(((-1) ** sign * int(mantissa), int(exponent)))
+
+
 def function_on_balls(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Callable:
     """``f(*balls, analytic)``. What holds no argument is computed once for each precision.
 
@@ -335,8 +343,7 @@ class _Printer:
         if e.is_Rational:
             return self.number(fmpq(int(e.p), int(e.q)))
         if e.is_Float:
-            sign, mantissa, exponent, _ = e._mpf_
-            return self.number(arb(((-1) ** sign * int(mantissa), int(exponent))))
+            return self.number(exactly(e))
         if e in _CONSTANTS:
             return _CONSTANTS[e]
         if isinstance(e, (Boolean, Relational)):

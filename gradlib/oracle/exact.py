@@ -1,9 +1,10 @@
 r"""The oracle: expectations and variances by quadrature and enumeration, each with a bound of its error.
 
 It shares no code path with ``gradlib.engine``, which runs on random draws: an error would have to be made twice, in two
-different ways, to go unseen. (One exception: where no number of digits is enough, the expression is tried once more in
-the form that ``gradlib.core.stable`` gives it, which the engine uses as well.) A continuous variable is integrated in ball arithmetic (:mod:`gradlib.oracle.enclosure`),
-variables that do not separate one inside the other; a discrete variable is summed. Sums and products of functions of
+different ways, to go unseen. One exception: where no number of digits is enough, the expression is tried once more in
+the form that ``gradlib.core.stable`` gives it, which the engine uses as well.
+
+A continuous variable is integrated in ball arithmetic (:mod:`gradlib.oracle.enclosure`), variables that do not separate one inside the other; a discrete variable is summed. Sums and products of functions of
 different variables are taken apart first. A number is computed with more digits until its ball is narrow: where parts
 cancel, that is seen.
 
@@ -27,7 +28,7 @@ import numpy as np
 import sympy as sp
 from flint import acb, arb, ctx
 
-from gradlib.core.ball import NoBall, function_on_balls
+from gradlib.core.ball import NoBall, exactly, function_on_balls
 from gradlib.core.binding import Binding, bind
 from gradlib.core.density import Slope
 from gradlib.core.errors import DivergentExpectation, QuadratureError
@@ -221,7 +222,7 @@ class _Oracle:
             return square - mean * mean, size * CANCELS  # arb's power of a ball around 0 is not finite
         center = _float(mean)  # near the mean, and a number
         value, size = self.ball((component - center) ** 2, goal)
-        rest = mean - _exactly(center)
+        rest = mean - exactly(center)
         return value - rest * rest, size + mean * mean * CANCELS  # what is constant has no size of its own
 
     def _names(self, expression: sp.Basic) -> list[sp.Symbol]:
@@ -531,21 +532,13 @@ def _real(value: acb, expression: sp.Expr) -> arb:
     return value.real
 
 
-def _exactly(number: sp.Float | mp.mpf) -> arb:
-    """The ball of a binary number, of no width."""
-    if not number:
-        return arb(0)
-    sign, mantissa, exponent, _ = number._mpf_
-    return arb(((-1) ** sign * int(mantissa), int(exponent)))
-
-
 def _of_mpmath(number, expression: sp.Expr) -> arb:
     if isinstance(number, mp.mpc):
         raise ValueError(_not_real(expression))
     number = mp.mpf(number)
     if not mp.isfinite(number):
         raise FloatingPointError(f"{_name(expression)} is not finite")
-    return _exactly(number)
+    return exactly(number)
 
 
 def _to_mpmath(ball: acb) -> mp.mpf:
@@ -571,7 +564,7 @@ def _number(expression: sp.Expr) -> arb:
     try:
         return _real(function_on_balls([], sp.sympify(expression))(False), expression)
     except NoBall:
-        return _exactly(sp.Float(expression.evalf(30), 30))
+        return exactly(sp.Float(expression.evalf(30), 30))
 
 
 class _Tied(Exception):

@@ -20,7 +20,7 @@ from sympy.core.cache import cacheit
 from sympy.stats import crv_types as continuous
 from sympy.stats import drv_types as discrete
 
-from gradlib.core.ball import NoBall, function_on_balls
+from gradlib.core.ball import NoBall, exactly, function_on_balls
 from gradlib.core.binding import Binding
 from gradlib.core.errors import DivergentExpectation
 from gradlib.core.expectation import Expectation
@@ -265,9 +265,7 @@ def _poles(
         if polynomial.is_polynomial(x):
             for root in sp.Poly(polynomial.xreplace({x: sp.Dummy()})).nroots(n=180, maxsteps=500):
                 if root.is_real and law.may_be(root):
-                    sign, mantissa, exponent, _ = root._mpf_ if root else (0, 0, 0, 0)
-                    place = arb(((-1) ** sign * int(mantissa), int(exponent)))
-                    yield from ((place, side) for side in (1, -1))
+                    yield from ((exactly(root), side) for side in (1, -1))
 
 
 def _falls(both: Callable, place: arb | None, side: int, unit: float, whole: bool, unsure: float) -> Existence:
