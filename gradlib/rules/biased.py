@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sympy as sp
 from sympy.stats.crv_types import BetaDistribution, GumbelDistribution, LogisticDistribution
@@ -11,8 +11,8 @@ from sympy.stats.rv import RandomSymbol
 from gradlib.core.expectation import Expectation
 from gradlib.core.joint import fresh, taken_names
 from gradlib.core.variable import named
-from gradlib.rules.contract import each_parameter, parameter_derivative, parameters_of
-from gradlib.rules.pathwise import pathwise, reparameterize
+from gradlib.rules.contract import assumption_names, each_parameter, parameter_derivative, parameters_of
+from gradlib.rules.pathwise import along_path, reparameterize
 from gradlib.rules.variance import _expression
 from gradlib.sound.jumps import require_continuous
 
@@ -111,7 +111,13 @@ def straight_through(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> 
     return each_parameter(J, theta, (), rule)
 
 
-def gumbel_softmax(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], temperature: float | sp.Expr) -> Expectation:
+def gumbel_softmax(
+    J: Expectation,
+    theta: sp.Symbol | Sequence[sp.Symbol],
+    temperature: float | sp.Expr,
+    *,
+    assume: str | Iterable[str] = (),
+) -> Expectation:
     r"""The pathwise estimator of a relaxed objective (Concrete distribution). **Biased** for the original one.
 
     A variable with the values v_1, …, v_K and probabilities π_k is replaced by
@@ -126,6 +132,7 @@ def gumbel_softmax(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], tempe
         J: a scalar expectation; every variable that θ moves takes finitely many values.
         theta: a parameter, or a sequence of d parameters.
         temperature: τ > 0.
+        assume: ``"continuous"`` for a black box without jumps between the values.
 
     Returns:
         An :class:`Expectation` over the noise, whose mean is the gradient of the relaxed objective.
@@ -152,12 +159,13 @@ def gumbel_softmax(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], tempe
         raise ValueError(f"the temperature must be positive, got {temperature!r}")
     thetas = parameters_of(J, theta)
     relaxed = relax(J, thetas, tau)
-    _require_continuous_between(J, thetas)
-    result = pathwise(relaxed, theta, assume="continuous")  # the noise enters through smooth functions only
-    return Expectation(result.integrand, result.variables, {"exchange", *J.assumptions_made}, objective=J)
+    _require_continuous_between(J, thetas, assumption_names(assume))
+    # The noise enters through smooth functions only.
+    result = each_parameter(relaxed, theta, assume, lambda J, theta, _: along_path(J, theta))
+    return Expectation(result.integrand, result.variables, result.assumptions_made, objective=J)
 
 
-def _require_continuous_between(J: Expectation, thetas: Sequence[sp.Symbol]) -> None:
+def _require_continuous_between(J: Expectation, thetas: Sequence[sp.Symbol], assumed: set[str]) -> None:
     """Refuse a jump of F where the relaxed variables go: anywhere between the smallest and the largest value."""
     swaps, variables = {}, []
     for law in J.laws:
@@ -172,7 +180,7 @@ def _require_continuous_between(J: Expectation, thetas: Sequence[sp.Symbol]) -> 
         swaps[law.symbol] = low + (high - low) * variables[-1]
     between = Expectation(J.plain.xreplace(swaps), variables)
     for theta in thetas:
-        require_continuous("gumbel_softmax", between, theta, moving_x=True)
+        require_continuous("gumbel_softmax", between, theta, moving_x=True, assumed=assumed)
 
 
 def relax(J: Expectation, thetas: Sequence[sp.Symbol], tau: sp.Expr) -> Expectation:

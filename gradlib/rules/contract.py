@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.stats.rv import RandomSymbol
 
+from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation, dependence
 from gradlib.sound.jumps import elementary
 from gradlib.sound.support import require_continuum, require_law
 
-#: What an estimator takes for granted. ``exchange`` is always assumed; the others are
-#: decided where they can be, and recorded only where the caller states them.
+#: What an estimator takes for granted. ``exchange`` is always assumed. The others are decided where they can be, and
+#: what is found to fail is refused. Where the caller vouches for what cannot be decided, or has a failure ignored, they
+#: are recorded.
 ASSUMPTIONS = {
     "exchange": "the differentiated integrand is dominated by an integrable function near θ, so ∇ and ∫ may be "
     "exchanged",
@@ -40,6 +43,24 @@ def assumption_names(assume: str | Iterable[str]) -> set[str]:
     return set(assume)
 
 
+def told(keyword: str, choice: str) -> str:
+    """What to do with jumps or edges: "refuse" or "ignore"."""
+    if choice not in ("refuse", "ignore"):
+        raise ValueError(f'{keyword}= takes "refuse" or "ignore", got {choice!r}')
+    return choice
+
+
+@contextmanager
+def condition(name: str, choice: str, assumed: set[str]) -> Iterator[None]:
+    """Check a condition of a rule inside: a failure is refused, or, where it is to be ignored, recorded as assumed."""
+    try:
+        yield
+    except UnsoundEstimator:
+        if choice == "refuse":
+            raise
+        assumed.add(name)
+
+
 def parameters_of(J: Expectation, theta) -> list[sp.Symbol]:
     """The parameters asked for, as a list; every one of them occurs in J."""
     if isinstance(theta, sp.Symbol):
@@ -61,7 +82,8 @@ def each_parameter(
     """Apply a rule for one parameter or a sequence, and record the assumptions.
 
     Args:
-        rule: ``rule(J, theta, assumed)`` gives the integrand for one parameter.
+        rule: ``rule(J, theta, assumed)`` gives the integrand for one parameter. It adds to ``assumed`` what it was
+            told to ignore.
         keep: the assumptions to record, if not those of the caller.
         noise: a list to which the rule may add variables; those that J has and the result
             does not hold are then left out.
@@ -100,6 +122,7 @@ def parameter_derivative(F: sp.Expr, symbol: sp.Symbol) -> sp.Expr:
         ),
         lambda e: sp.S.Zero,
     )
+    result = result.replace(lambda e: isinstance(e, sp.Subs) and e.expr == 0, lambda e: sp.S.Zero)
     return result.xreplace(back)
 
 

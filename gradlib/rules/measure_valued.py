@@ -86,8 +86,7 @@ def measure_valued(
         return noise[-1]
 
     def rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
-        if "continuous" not in assumed:
-            require_continuous("measure_valued", J, theta, moving_x=False)
+        require_continuous("measure_valued", J, theta, moving_x=False, assumed=assumed)
         total = parameter_derivative(J.plain, theta)
         for law in J.laws:
             if theta not in law.free_symbols:

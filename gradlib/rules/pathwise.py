@@ -10,12 +10,17 @@ from sympy.stats.crv import SingleContinuousPSpace
 from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation
 from gradlib.core.joint import fresh, taken_names
-from gradlib.rules.contract import assumption_names, each_parameter, parameter_derivative, parameters_of
+from gradlib.rules.contract import condition, each_parameter, parameter_derivative, parameters_of, told
 from gradlib.sound.jumps import require_continuous, require_continuous_density
 
 
 def pathwise(
-    J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol], *, assume: str | Iterable[str] = (), base: bool = False
+    J: Expectation,
+    theta: sp.Symbol | Sequence[sp.Symbol],
+    *,
+    assume: str | Iterable[str] = (),
+    jumps: str = "refuse",
+    base: bool = False,
 ) -> Expectation:
     r"""The pathwise estimator (reparameterization).
 
@@ -26,7 +31,10 @@ def pathwise(
     Args:
         J: a scalar expectation.
         theta: a parameter, or a sequence of d parameters.
-        assume: names from :data:`gradlib.ASSUMPTIONS` that the caller vouches for.
+        assume: names from :data:`gradlib.ASSUMPTIONS` that the caller vouches for, where they cannot be decided:
+            ``"continuous"`` for a black box without jumps.
+        jumps: ``"ignore"`` differentiates draw by draw all the same, where there is a jump. The mean of that is not
+            the gradient; it shows what the jump carries.
         base: write the result over the base variables ε of :func:`reparameterize`
             instead of over x. Both have the same distribution, sample for sample.
 
@@ -55,16 +63,26 @@ def pathwise(
         Kingma and Welling (2014), *Auto-encoding variational Bayes*.
         Figurnov, Mohamed and Mnih (2018), *Implicit reparameterization gradients*.
     """
-    if base:
-        each_parameter(J, theta, assume, _path_rule)  # the same conditions, stated in x
-        return each_parameter(
-            reparameterize(J, theta),
-            theta,
-            {"continuous", *assumption_names(assume)},
-            _path_rule,
-            keep=assumption_names(assume),
-        )
-    return each_parameter(J, theta, assume, _path_rule)
+    told("jumps", jumps)
+
+    def rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
+        moved = [law for law in J.laws if theta in law.free_symbols]
+        for law in moved:
+            if law.no_path:
+                raise UnsoundEstimator(f"pathwise: {law.no_path}")
+        with condition("continuous", jumps, assumed):
+            for law in moved:
+                require_continuous_density("pathwise", law, theta, assumed)
+            require_continuous("pathwise", J, theta, moving_x=True, assumed=assumed)
+        return along_path(J, theta)
+
+    G = each_parameter(J, theta, assume, rule)
+    if not base:
+        return G
+    # The conditions are stated in x, and hold in ε as well.
+    return each_parameter(
+        reparameterize(J, theta), theta, (), lambda J, theta, _: along_path(J, theta), keep=set(G.assumptions_made)
+    )
 
 
 def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Expectation:
@@ -119,14 +137,9 @@ def reparameterize(J: Expectation, theta: sp.Symbol | Sequence[sp.Symbol]) -> Ex
     return Expectation(integrand, variables, J.assumptions_made, objective=J.objective)
 
 
-def _path_rule(J: Expectation, theta: sp.Symbol, assumed: set[str]) -> sp.Expr:
+def along_path(J: Expectation, theta: sp.Symbol) -> sp.Expr:
+    """The derivative of the integrand along the path of each draw. Whether its mean is the gradient is not asked."""
     F = J.plain
     moved = [law for law in J.laws if theta in law.free_symbols]
-    for law in moved:
-        if law.no_path:
-            raise UnsoundEstimator(f"pathwise: {law.no_path}")
-        require_continuous_density("pathwise", law, theta)
-    if "continuous" not in assumed:
-        require_continuous("pathwise", J, theta, moving_x=True)
     along = sum((parameter_derivative(F, law.symbol) * law.velocity(theta) for law in moved), sp.S.Zero)
     return along + parameter_derivative(F, theta)

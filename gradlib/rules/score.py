@@ -28,7 +28,15 @@ from sympy.stats.rv import random_symbols
 
 from gradlib.core.expectation import Expectation
 from gradlib.core.joint import copies, total_score
-from gradlib.rules.contract import batch_size, each_parameter, parameter_derivative, parameters_of
+from gradlib.rules.contract import (
+    assumption_names,
+    batch_size,
+    condition,
+    each_parameter,
+    parameter_derivative,
+    parameters_of,
+    told,
+)
 from gradlib.sound.jumps import require_continuous, require_continuous_density
 from gradlib.sound.support import require_fixed_support
 
@@ -40,6 +48,7 @@ def score_function(
     baseline: sp.Expr | float | Sequence[sp.Expr | float] | str = 0,
     batch: int | None = None,
     assume: str | Iterable[str] = (),
+    edges: str = "refuse",
 ) -> Expectation:
     r"""The score-function estimator (REINFORCE, likelihood ratio).
 
@@ -60,8 +69,10 @@ def score_function(
         batch: with ``"leave-one-out"``, the number n of draws in a batch, at least 2. The result
             is an expectation over n copies of J's variables; one draw of it is a batch, so
             standard errors and variances are those of batches.
-        assume: names from :data:`gradlib.ASSUMPTIONS` that the caller vouches for
+        assume: names from :data:`gradlib.ASSUMPTIONS` that the caller vouches for, where they cannot be decided
             (``"continuous"``, ``"fixed support"``). They are recorded in the result.
+        edges: ``"ignore"`` leaves out what θ carries across an edge of the support, or a jump, that it moves. The mean
+            of that is not the gradient; it shows what the edge carries.
 
     Returns:
         The gradient as an :class:`Expectation` over the same variables: scalar for one
@@ -98,10 +109,12 @@ def score_function(
         Williams (1992), *Simple statistical gradient-following algorithms for
         connectionist reinforcement learning*.
     """
+    told("edges", edges)
     if isinstance(baseline, str):
         if baseline != "leave-one-out":
             raise ValueError(f'baseline takes a number, an expression, or "leave-one-out"; got {baseline!r}')
-        return _leave_one_out(score_function(J, theta, assume=assume), J, theta, batch_size(batch))
+        S = score_function(J, theta, assume=assume, edges=edges)
+        return _leave_one_out(S, J, theta, batch_size(batch), assume, edges)
     if batch is not None:
         raise ValueError('batch= belongs to baseline="leave-one-out": a constant baseline needs no batch')
     if not isinstance(baseline, (sp.Expr, numbers.Real)) and isinstance(baseline, Iterable):
@@ -115,7 +128,7 @@ def score_function(
     else:
         constant = _constant_baseline(J, baseline)
         of = defaultdict(lambda: constant)
-    return each_parameter(J, theta, assume, lambda J, theta, assumed: _score_rule(J, theta, assumed, of[theta]))
+    return each_parameter(J, theta, assume, lambda J, theta, assumed: _score_rule(J, theta, assumed, of[theta], edges))
 
 
 def _constant_baseline(J: Expectation, b) -> sp.Expr:
@@ -132,15 +145,16 @@ def _constant_baseline(J: Expectation, b) -> sp.Expr:
     return b
 
 
-def _leave_one_out(S: Expectation, J: Expectation, theta, n: int) -> Expectation:
+def _leave_one_out(S: Expectation, J: Expectation, theta, n: int, assume, edges: str) -> Expectation:
     """Subtract from each draw's score term the score times the mean of F over the other draws.
 
     With copies x_1, …, x_n: (1/n) Σ_i [∇F(x_i) + (F(x_i) − (1/(n−1)) Σ_{j≠i} F(x_j)) ∇log p(x_i)].
     """
-    thetas = parameters_of(J, theta)
-    for parameter in thetas:
-        for one in J.laws:
-            require_fixed_support(sp.S.One, one, parameter)  # here the density itself must vanish at a moving edge
+    thetas, assumed = parameters_of(J, theta), set(S.assumptions_made)
+    with condition("fixed support", edges, assumed):
+        for parameter in thetas:
+            for one in J.laws:  # here the density itself must vanish at a moving edge
+                require_fixed_support(sp.S.One, one, parameter, assumption_names(assume))
     each_copy = copies(J, n)
     values = [J.plain.xreplace(copy) for copy in each_copy]
 
@@ -154,21 +168,19 @@ def _leave_one_out(S: Expectation, J: Expectation, theta, n: int) -> Expectation
 
     results = [component(S.to_plain(c), parameter) for c, parameter in zip(S.components, thetas)]
     variables = [v for copy in each_copy for v in copy.values()]
-    return Expectation(
-        results[0] if isinstance(theta, sp.Symbol) else results, variables, S.assumptions_made, objective=S
-    )
+    return Expectation(results[0] if isinstance(theta, sp.Symbol) else results, variables, assumed, objective=S)
 
 
-def _score_rule(J: Expectation, theta: sp.Symbol, assumed: set[str], baseline: sp.Expr) -> sp.Expr:
+def _score_rule(J: Expectation, theta: sp.Symbol, assumed: set[str], baseline: sp.Expr, edges: str) -> sp.Expr:
     F = J.plain
-    for law in J.laws:
-        if "fixed support" not in assumed:
-            require_continuous_density("score_function", law, theta)
-            require_fixed_support(F, law, theta)
+    with condition("fixed support", edges, assumed):
+        for law in J.laws:
+            require_continuous_density("score_function", law, theta, assumed)
+            require_fixed_support(F, law, theta, assumed)
             if baseline != 0:
-                require_fixed_support(F - baseline, law, theta)
-    if "continuous" not in assumed:
-        require_continuous("score_function", J, theta, moving_x=False)
+                require_fixed_support(F - baseline, law, theta, assumed)
+    with condition("continuous", edges, assumed):
+        require_continuous("score_function", J, theta, moving_x=False, assumed=assumed)
     return (F - baseline) * total_score(J, theta) + parameter_derivative(F, theta)
 
 

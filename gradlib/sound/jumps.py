@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import singledispatch
 
 import sympy as sp
+from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import BooleanFunction
 
 from gradlib.core.errors import UnsoundEstimator
@@ -121,14 +122,18 @@ def _relations(condition):
 _BY_HAND = "Integrate over the jump by hand, or smooth it and measure the bias"
 
 
-def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bool) -> None:
+def require_continuous(
+    rule: str, J: Expectation, theta: sp.Symbol, moving_x: bool, assumed: Collection[str] = ()
+) -> None:
     """Refuse a jump of the integrand that the derivative would miss.
 
     A jump matters where the derivative moves x across it (pathwise) or moves the jump
-    itself (both rules, through the direct term).
+    itself (both rules, through the direct term). An assumption covers the places that cannot be decided;
+    a jump that is found is refused all the same.
     """
     F = elementary(J.plain.xreplace({law.symbol: law.signed for law in J.laws}))
     variables = {law.signed for law in J.laws}
+    undecided: dict[str, str] = {}  # what cannot be told, and what to use instead
     for law in J.laws:
         x = law.signed
         moved = moving_x and theta in law.free_symbols
@@ -148,25 +153,45 @@ def require_continuous(rule: str, J: Expectation, theta: sp.Symbol, moving_x: bo
                     f"{rule}: the integrand holds the path velocity of {surface.family}, which has no closed form and "
                     "is not differentiated again. For a second derivative take score_function first, then pathwise"
                 )
-            if why == "unknown":
-                raise UnsoundEstimator(
-                    f"{rule}: whether {surface} is continuous cannot be decided. "
-                    f'If you know that it is, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: '
-                    + _instead(rule, surface, theta)
-                )
-            for root in _roots(rule, surface, x, law, theta):
-                if moved or root.has(theta):
-                    _refuse_jump(rule, F, x, root, theta)
+            try:
+                if why == "unknown":
+                    raise _CannotTell(f"whether {surface} is continuous cannot be decided")
+                for root in _roots(surface, x, law):
+                    if moved or root.has(theta):
+                        _refuse_jump(rule, F, x, root, theta)
+            except _CannotTell as place:
+                undecided.setdefault(str(place), _instead(rule, surface, theta))
+    _require_decided(rule, theta, undecided, assumed)
 
 
-def require_continuous_density(rule: str, law: Law, theta: sp.Symbol) -> None:
+def require_continuous_density(rule: str, law: Law, theta: sp.Symbol, assumed: Collection[str] = ()) -> None:
     """Refuse a density that jumps, inside its support, where θ moves the jump: its derivative misses it."""
     density, x = elementary(law.density.xreplace({law.symbol: law.signed})), law.signed
+    undecided: dict[str, str] = {}
     for surface, why in suspects(density):
         if surface.has(x) and surface.has(theta) and why == "jump":
-            for root in _roots(rule, surface, x, law, theta):
-                if root.has(theta):
-                    _refuse_jump(rule, density, x, root, theta, f"the density of {law.variable}")
+            try:
+                for root in _roots(surface, x, law):
+                    if root.has(theta):
+                        _refuse_jump(rule, density, x, root, theta, f"the density of {law.variable}")
+            except _CannotTell as place:
+                undecided.setdefault(str(place), _instead(rule, surface, theta))
+    _require_decided(rule, theta, undecided, assumed)
+
+
+class _CannotTell(Exception):
+    """Whether there is a jump at a place cannot be decided; the text says where."""
+
+
+def _require_decided(rule: str, theta: sp.Symbol, undecided: dict[str, str], assumed: Collection[str]) -> None:
+    """Refuse the places where a jump is neither found nor excluded, unless the caller vouches for all of them."""
+    if not undecided or "continuous" in assumed:
+        return
+    there = "there" if len(undecided) == 1 else "at any of these places"
+    raise UnsoundEstimator(
+        f"{rule}: {'; '.join(undecided)}. If you know that there is no jump {there}, state it: "
+        f'{rule}(J, {theta}, assume="continuous"). Otherwise: {next(iter(undecided.values()))}'
+    )
 
 
 def elementary(F: sp.Expr) -> sp.Expr:
@@ -181,18 +206,14 @@ def _instead(rule: str, where: sp.Expr, theta: sp.Symbol) -> str:
     return _BY_HAND
 
 
-def _roots(rule: str, surface: sp.Expr, x: sp.Symbol, law: Law, theta: sp.Symbol) -> list[sp.Expr]:
+def _roots(surface: sp.Expr, x: sp.Symbol, law: Law) -> list[sp.Expr]:
     """Where the surface crosses zero inside the support of x."""
     try:
         roots = _members(sp.solveset(surface, x, domain=sp.S.Reals))
     except (NotImplementedError, ValueError, TypeError):
         roots = None
     if roots is None:
-        raise UnsoundEstimator(
-            f"{rule}: cannot find where {surface} crosses zero, so a jump there cannot be excluded. "
-            f'If there is none, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: '
-            + _instead(rule, surface, theta)
-        )
+        raise _CannotTell(f"cannot find where {surface} crosses zero, so a jump there cannot be excluded")
     return list(filter(law.may_be, roots))
 
 
@@ -299,16 +320,18 @@ def _refuse_jump(
     where = f"{x} = {root}".replace("_m", "m") + (", m a whole number" if root.has(sp.Dummy) else "")
     instead = _instead(rule, root, theta)
     right, left = one_sided_limit(F, x, root, 1), one_sided_limit(F, x, root, -1)
+    cannot_tell = _CannotTell(f"{what} may jump at {where}, and whether it does cannot be decided")
     if right is None or left is None:
-        raise UnsoundEstimator(
-            f"{rule}: {what} may jump at {where}, and whether it does cannot be decided. "
-            f'If it does not, state it: {rule}(J, {theta}, assume="continuous"). Otherwise: {instead}'
-        )
+        raise cannot_tell
     if right.has(sp.zoo, sp.oo, -sp.oo) or left.has(sp.zoo, sp.oo, -sp.oo):
         raise UnsoundEstimator(f"{rule}: {what} has a pole at {where}. {instead}")
     jump = sp.simplify(right - left)
-    if jump != 0:
-        raise UnsoundEstimator(
-            f"{rule}: {what} jumps by {str(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by "
-            f"draw, misses the jump. {instead}"
-        )
+    if jump == 0:
+        return
+    # A value of a black box may be 0, and so may a sum that SymPy does not see through.
+    if jump.has(AppliedUndef) or jump.equals(0) is not False:
+        raise cannot_tell
+    raise UnsoundEstimator(
+        f"{rule}: {what} jumps by {str(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by "
+        f"draw, misses the jump. {instead}"
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import sympy as sp
+from sympy.core.function import AppliedUndef
 from sympy.stats.rv import RandomSymbol
 
 from gradlib.core.errors import UnsoundEstimator
@@ -31,8 +34,11 @@ def require_law(law: Law, theta: sp.Symbol) -> None:
             )
 
 
-def require_fixed_support(F: sp.Expr, law: Law, theta: sp.Symbol) -> None:
-    r"""The score function misses the boundary term :math:`F p \,\partial_\theta e` of a moving edge e."""
+def require_fixed_support(F: sp.Expr, law: Law, theta: sp.Symbol, assumed: Collection[str] = ()) -> None:
+    r"""The score function misses the boundary term :math:`F p \,\partial_\theta e` of a moving edge e.
+
+    An assumption covers a term that cannot be found; one that is found is refused all the same.
+    """
     if isinstance(law.support, sp.FiniteSet):
         if any(value.has(theta) for value in law.support):
             raise UnsoundEstimator(
@@ -43,15 +49,23 @@ def require_fixed_support(F: sp.Expr, law: Law, theta: sp.Symbol) -> None:
     if not isinstance(law.support, sp.Interval):
         return
     for edge, inwards in ((law.support.inf, 1), (law.support.sup, -1)):
-        if edge.has(theta):
-            term = one_sided_limit(elementary(F * law.density), law.symbol, edge, inwards)
-            if term is None or sp.simplify(term) != 0:
-                missing = "" if term is None else f", so it would miss the boundary term with F*p = {sp.simplify(term)}"
-                raise UnsoundEstimator(
-                    f"score_function: the support of {law.variable} ~ {law.name} ends at {edge}, which moves with "
-                    f"{theta}"
-                    f"{missing}. Use pathwise, or write {law.variable} through a variable whose support is fixed"
-                )
+        if not edge.has(theta):
+            continue
+        term = one_sided_limit(elementary(F * law.density), law.symbol, edge, inwards)
+        term = None if term is None else sp.simplify(term)
+        if term == 0:
+            continue
+        moves = f"the support of {law.variable} ~ {law.name} ends at {edge}, which moves with {theta}"
+        instead = f"Use pathwise, or write {law.variable} through a variable whose support is fixed"
+        if term is not None and not term.has(AppliedUndef):
+            raise UnsoundEstimator(
+                f"score_function: {moves}, so it would miss the boundary term with F*p = {term}. {instead}"
+            )
+        if "fixed support" not in assumed:
+            raise UnsoundEstimator(
+                f"score_function: {moves}, and whether F*p vanishes there cannot be decided. If you know that it does, "
+                f'state it: score_function(J, {theta}, assume="fixed support"). Otherwise: {instead}'
+            )
 
 
 def missing_part(p: sp.Set, q: sp.Set, y: RandomSymbol) -> list[sp.Basic]:

@@ -1,5 +1,7 @@
 """The estimators against the oracle, against numerical derivatives and against closed forms."""
 
+import math
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -414,6 +416,87 @@ def test_stated_assumptions_are_recorded():
     assert again.assumptions_made == ("continuous", "exchange")  # inherited
     with pytest.raises(ValueError, match="unknown assumption"):
         gl.pathwise(gl.Expectation(F(X)), mu, assume="contin")
+
+
+# A rounded latent, clamped: SymPy does not find where 1 − clamp(…) is 0, and floor jumps.
+CLAMPED = sp.log(1 - sp.Min(sp.Max(sp.floor(X + sp.Rational(1, 2)), sp.Rational(1, 5)), sp.Rational(4, 5)))
+WRONG = {
+    # rule, integrand, θ, what is found, the keyword that forces the rule, what is then recorded
+    "floor behind a pole": (gl.pathwise, CLAMPED, mu, "X = m - 1/2", {"jumps": "ignore"}, "continuous"),
+    "beside a black box": (
+        gl.pathwise, F(X) + sp.Heaviside(X), mu, "jumps by 1 at X = 0", {"jumps": "ignore"}, "continuous"),
+    "moving threshold": (
+        gl.score_function, step(X > theta), theta, "jumps by 1 at X = theta", {"edges": "ignore"}, "continuous"),
+    "moving edge": (gl.score_function, U**2, sigma, "F*p = sigma", {"edges": "ignore"}, "fixed support"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("label", WRONG)
+def test_an_assumption_covers_nothing_that_is_known_to_fail(label):
+    """What is found stays refused whatever the caller assumes; a rule is forced under another name, and says so."""
+    rule, integrand, parameter, reason, force, recorded = WRONG[label]
+    J = gl.Expectation(integrand)
+    for assume in ((), "continuous", "fixed support", gl.ASSUMPTIONS):
+        with pytest.raises(gl.UnsoundEstimator, match=re.escape(reason)):
+            rule(J, parameter, assume=assume)
+    assert rule(J, parameter, **force).assumptions_made == tuple(sorted(("exchange", recorded)))
+
+
+def test_what_is_ignored_is_the_term_that_the_refusal_names():
+    at = {mu: 0.3}
+    flat = gl.pathwise(gl.Expectation(X * sp.Heaviside(X)), mu, jumps="ignore")
+    assert flat.assumptions_made == ("exchange",)  # nothing jumps here, and nothing is ignored
+    J = gl.Expectation(X * sp.Heaviside(X - sp.Rational(7, 10)))
+    inside, all_of_it = (gl.exact(G, at) for G in (gl.pathwise(J, mu, jumps="ignore"), gl.score_function(J, mu)))
+    density = math.exp(-((0.7 - 0.3) ** 2) / 2) / math.sqrt(2 * math.pi)
+    assert all_of_it - inside == pytest.approx(0.7 * density, rel=1e-9)
+    base = gl.pathwise(J, mu, jumps="ignore", base=True)
+    assert base.assumptions_made == ("continuous", "exchange") and gl.exact(base, at) == pytest.approx(inside, rel=1e-9)
+    edge = gl.score_function(gl.Expectation(U), sigma, edges="ignore")  # -1/2 + the edge's 1
+    assert gl.exact(edge, {sigma: 1.3}) == pytest.approx(-0.5, rel=1e-9)
+    pairs = gl.score_function(gl.Expectation(U), sigma, edges="ignore", baseline="leave-one-out", batch=2)
+    assert "fixed support" in pairs.assumptions_made
+
+
+def test_one_message_names_every_place_that_cannot_be_decided():
+    J = gl.Expectation(F(X) * sp.Heaviside(X))
+    with pytest.raises(
+        gl.UnsoundEstimator, match=r"whether F\(X\).*may jump at X = 0.*at any of these places"
+    ) as error:
+        gl.pathwise(J, mu)
+    assert 'pathwise(J, mu, assume="continuous")' in str(error.value)
+    assert "continuous" in gl.pathwise(J, mu, assume="continuous").assumptions_made  # the remedy works
+
+
+REMEDIES = {
+    # rule, integrand, θ, the assumption that the message offers
+    "black box on a moving edge": (gl.score_function, F(U), sigma, "fixed support"),
+    "black box, relaxed": (
+        lambda J, theta, **how: gl.gumbel_softmax(J, theta, 0.5, **how), F(st.Bernoulli("K", p)), p, "continuous"),
+    "no root found": (gl.pathwise, sp.Max(sp.sign(X + sp.exp(X) - 2), 1), mu, "continuous"),
+    "black box in theta": (gl.measure_valued, F(X, mu), mu, "continuous"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("label", REMEDIES)
+def test_the_assumption_that_a_message_offers_is_enough(label):
+    rule, integrand, parameter, offered = REMEDIES[label]
+    with pytest.raises(gl.UnsoundEstimator, match=f'assume="{offered}"'):
+        rule(gl.Expectation(integrand), parameter)
+    assert offered in rule(gl.Expectation(integrand), parameter, assume=offered).assumptions_made
+
+
+def test_a_jump_of_zero_in_disguise_is_none():
+    zero = sp.sqrt(5 + 2 * sp.sqrt(6)) - sp.sqrt(2) - sp.sqrt(3)
+    assert gl.pathwise(gl.Expectation(X + zero * sp.Heaviside(X)), mu).integrand == 1
+
+
+@pytest.mark.parametrize("choice", ["yes", "", None, True])
+def test_jumps_and_edges_take_two_words(choice):
+    with pytest.raises(ValueError, match='jumps= takes "refuse" or "ignore"'):
+        gl.pathwise(gl.Expectation(X), mu, jumps=choice)
+    with pytest.raises(ValueError, match='edges= takes "refuse" or "ignore"'):
+        gl.score_function(gl.Expectation(X), mu, edges=choice)
 
 
 # --- the checks themselves must be able to fail ------------------------------------------
