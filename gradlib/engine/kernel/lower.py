@@ -168,11 +168,13 @@ class Program:
         """The terms of a sum; of a long one Σ (a + b x) T as Σ a T + x Σ b T, two sums of the same terms T."""
         by_draw: dict[sp.Expr, list[sp.Expr]] = {sp.S.One: []}
         for term in total.args:
-            slanted = next((f for f in term.args if f.is_Add and affine(f, self.draws)), None) if term.is_Mul else None
-            if slanted is None or not self.varies(rest := term / slanted):
+            slanted = [f for f in term.args if f.is_Add and affine(f, self.draws)] if term.is_Mul else []
+            parts = [affine(f, self.draws) for f in slanted]
+            # With factors in two draws it would be taken apart again and again: a sum of products never ends.
+            if len({x for x, _, _ in parts}) != 1 or not self.varies(rest := term / slanted[0]):
                 by_draw[sp.S.One].append(term)
                 continue
-            x, slope, intercept = affine(slanted, self.draws)
+            x, slope, intercept = parts[0]
             by_draw.setdefault(x, []).append(slope * rest)
             by_draw[sp.S.One].append(intercept * rest)
         if all(len(terms) < TERMS for x, terms in by_draw.items() if x != 1):
