@@ -19,6 +19,7 @@ from gradlib.core.binding import bind
 from gradlib.core.errors import UnsoundEstimator
 from gradlib.core.expectation import Expectation, dependence
 from gradlib.core.joint import total_score
+from gradlib.core.progress import Bar
 from gradlib.engine.estimate import cost, estimate
 from gradlib.engine.result import Estimate
 from gradlib.oracle.exact import exact, moments
@@ -273,22 +274,27 @@ def compare(
             del builders[name]
         if where == "distribution":
             del builders["sticking the landing"]
-    built: dict[str, Expectation | str] = {}
-    for name, build in builders.items():
-        try:
-            built[name] = build()
-        except REASONS as error:
-            built[name] = str(error)
     biased = ("finite difference", "straight-through", "Gumbel-softmax")
-    sound = {name: G for name, G in built.items() if isinstance(G, Expectation) and name not in biased}
-    if not sound:
-        reasons = "; ".join(f"{name}: {reason}" for name, reason in built.items() if isinstance(reason, str))
-        raise UnsoundEstimator(f"no unbiased estimator of the derivative in {theta} is known. {reasons}")
-    truth = _truth(list(sound.values()), at)
-    rows = [
-        Row(name, reason=G) if isinstance(G, str) else _row(name, G, at, truth, samples, rng, timing, name in biased)
-        for name, G in built.items()
-    ]
+    built: dict[str, Expectation | str] = {}
+    rows: list[Row] = []
+    with Bar("compare", "steps", 2 * len(builders)) as bar:
+        for name, build in builders.items():
+            try:
+                built[name] = build()
+            except REASONS as error:
+                built[name] = str(error)
+            bar.show(len(built))
+        sound = {name: G for name, G in built.items() if isinstance(G, Expectation) and name not in biased}
+        if not sound:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in built.items() if isinstance(reason, str))
+            raise UnsoundEstimator(f"no unbiased estimator of the derivative in {theta} is known. {reasons}")
+        truth = _truth(list(sound.values()), at)
+        for name, G in built.items():
+            refused = isinstance(G, str)
+            rows.append(
+                Row(name, reason=G) if refused else _row(name, G, at, truth, samples, rng, timing, name in biased)
+            )
+            bar.show(len(built) + len(rows))
     return Comparison(J, theta, truth, rows)
 
 

@@ -1,46 +1,34 @@
-"""A bar for long work, where somebody can see it."""
+"""How far an estimate is, on a bar."""
 
 from __future__ import annotations
 
-import sys
-import time
-
 import numpy as np
 
+from gradlib.core.progress import Bar
 from gradlib.engine.moments import Moments
 from gradlib.engine.plan import Plan
 
 
-class Progress:
-    """A bar on standard error for work of more than a second.
+class Progress(Bar):
+    """The draws that have been averaged; up to an error that is wanted, how many it will take.
 
     Args:
-        wanted: whether to show it; ``None`` for "in a terminal or a notebook".
+        wanted: as in :class:`gradlib.core.progress.Bar`.
         plan: how much there is to do.
     """
 
     def __init__(self, wanted: bool | None, plan: Plan):
-        self.wanted = (sys.stderr.isatty() or "ipykernel" in sys.modules) if wanted is None else bool(wanted)
-        self.plan, self.bar, self.start = plan, None, time.monotonic()
-
-    def __enter__(self) -> Progress:
-        return self
+        super().__init__("", "draws", plan.most * plan.draws, wanted)
+        self.plan = plan
 
     def update(self, draws: int, moments: Moments) -> None:
-        if not self.wanted or time.monotonic() - self.start < 1:
+        if not self.is_due:
             return
-        if self.bar is None:
-            from tqdm import tqdm  # only where there is something to show
-
-            self.bar = tqdm(total=self.plan.most * self.plan.draws, unit=" draws", unit_scale=True)
+        total, note = None, ""
         if self.plan.target and not moments.bad and moments.count > 1:
             largest = float(np.max(moments.stderr))
-            self.bar.set_postfix_str(f"stderr {largest:.1e}", refresh=False)
+            note = f"stderr {largest:.1e}"
             if largest > 0:
                 ratio = max(largest / self.plan.target, 1)
-                self.bar.total = int(min(draws * ratio * ratio, self.plan.most * self.plan.draws))
-        self.bar.update(draws - self.bar.n)
-
-    def __exit__(self, *error) -> None:
-        if self.bar is not None:
-            self.bar.close()
+                total = int(min(draws * ratio * ratio, self.plan.most * self.plan.draws))
+        self.show(draws, total, note)

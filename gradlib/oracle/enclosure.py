@@ -16,6 +16,7 @@ from functools import cache
 from flint import acb, arb, ctx
 
 from gradlib.core.errors import DivergentExpectation, QuadratureError
+from gradlib.core.progress import Bar
 
 # Bits to work with, and bits of the result to reach: near a pole that is not at 0 digits are lost on the way.
 PRECISIONS = ((80, 48), (200, 88), (400, 160), (800, 88), (800, 320), (3200, 88))
@@ -24,7 +25,7 @@ ZERO = 2.0**-80  # of the parts: what lies within this of zero, and may be zero,
 ROUGH = 8  # bits, where the size is enough
 EVALUATIONS = 200_000  # of one integrand, at most
 EFFORT = 1_500_000  # evaluations for one number
-_spent = [0]  # of them
+OFTEN = 1_000  # evaluations from one look at the clock to the next
 LEAST = arb((1, -(10**9)))  # an error of nothing
 MANY = 400  # bits, with which what overflows is large and not only unknown
 FARTHEST, NEAR = 160, 12  # u = 2^160 is the last place where the decay is looked at; 2^12 within another integral
@@ -45,29 +46,55 @@ def enclose(value: Callable[[int], tuple[arb, arb]], name: str) -> arb:
         QuadratureError: if no precision is enough.
     """
     best, asked = None, 0
-    _spent[0] = 0
-    for bits, goal in PRECISIONS:
-        with ctx.workprec(bits):
-            try:
-                found, size = value(goal)
-            except Unclear:
-                continue
-            except TooLong:
-                break
-            if not found.is_finite():
-                continue
-            if found.rad() <= NARROW * abs(found.mid()):
-                return found
-            if found.contains(0) and found.rad() <= ZERO * size:
-                return arb(0, found.abs_upper())
-            if best is not None and goal > asked and found.rad() > best.rad() / 2:  # more digits do not help
-                break
-            best, asked = found, goal
+    with _Effort(name):
+        for bits, goal in PRECISIONS:
+            with ctx.workprec(bits):
+                try:
+                    found, size = value(goal)
+                except Unclear:
+                    continue
+                except TooLong:
+                    break
+                if not found.is_finite():
+                    continue
+                if found.rad() <= NARROW * abs(found.mid()):
+                    return found
+                if found.contains(0) and found.rad() <= ZERO * size:
+                    return arb(0, found.abs_upper())
+                if best is not None and goal > asked and found.rad() > best.rad() / 2:  # more digits do not help
+                    break
+                best, asked = found, goal
     raise QuadratureError(
         f"the quadrature of {name} did not reach a relative error of {NARROW:.1g}"
         + (f" ({best.str(6)})" if best is not None and best.is_finite() else "")
         + ": the integrand oscillates, or loses its digits"
     )
+
+
+class _Effort(Bar):
+    """The evaluations for one number, counted; what takes long shows how many are left before it is given up."""
+
+    now: _Effort | None = None  # Arb calls the integrand through layers that hand nothing on
+
+    def __init__(self, name: str):
+        super().__init__(name if len(name) < 40 else "an integral", "evaluations", EFFORT)
+        self.look["leave"] = False  # there may be many
+        self.spent = 0
+
+    def __enter__(self) -> _Effort:
+        self.outer, _Effort.now = _Effort.now, self
+        return self
+
+    def __exit__(self, *error) -> None:
+        _Effort.now = self.outer
+        super().__exit__(*error)
+
+    def count(self) -> None:
+        self.spent += 1
+        if self.spent % OFTEN == 0:
+            self.show(self.spent)
+        if self.spent > EFFORT:
+            raise TooLong
 
 
 class Piece:
@@ -185,9 +212,7 @@ def _integral(f: Callable, end: float, bits: int, floor: arb, evaluations: int) 
 
     def careful(x, an):
         try:
-            _spent[0] += 1
-            if _spent[0] > EFFORT:
-                raise TooLong
+            _Effort.now.count()
             return f(x, an)
         except BaseException as error:
             caught.append(error)

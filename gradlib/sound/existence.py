@@ -152,8 +152,9 @@ def _growth(e: sp.Basic, x: sp.Symbol) -> int:
     if e.is_Symbol:
         return POWERS
     if isinstance(e, sp.exp):
+        bounded = e.args[0].is_nonpositive or _growth(e.args[0], x) == BOUNDED
         straight = e.args[0].is_polynomial(x) and sp.degree(e.args[0], x) <= 1
-        return BOUNDED if e.args[0].is_nonpositive else EXPONENTIALS if straight else MORE
+        return BOUNDED if bounded else EXPONENTIALS if straight else MORE
     if isinstance(e, sp.Pow):
         if e.exp.is_number and e.exp.is_positive:
             return _growth(e.base, x)
@@ -239,8 +240,13 @@ def _unit(law: Law, at: Mapping[sp.Symbol, float]) -> float:
 
 
 def _quantiles(law: Law, at: Mapping[sp.Symbol, float], tail: float) -> list[float]:
+    return _spread(law, tuple(float(sp.sympify(p).xreplace(at)) for p in law.parameters), tail)
+
+
+@lru_cache(maxsize=2**10)
+def _spread(law: Law, numbers: tuple[float, ...], tail: float) -> list[float]:
     with np.errstate(all="ignore"):  # a quantile may be infinite in double precision
-        return [float(q) for q in law.spread([float(sp.sympify(p).xreplace(at)) for p in law.parameters], (tail, 0.5))]
+        return [float(q) for q in law.spread(list(numbers), (tail, 0.5))]
 
 
 def _ends(law: Law, ends: Sequence[Callable | None], numbers: list[acb]) -> Iterator[tuple[arb | None, int]]:

@@ -11,6 +11,7 @@ import sympy.stats as st
 from cases import CASES, CONTINUOUS, INTEGRANDS, finite_second_moment, gradient, mu, p, sigma
 
 import gradlib as gl
+from gradlib.engine.estimate import cost
 
 x, theta, a = sp.symbols("x theta a", real=True)
 c = sp.Symbol("c", positive=True)
@@ -489,6 +490,16 @@ def test_the_assumption_that_a_message_offers_is_enough(label):
 def test_a_jump_of_zero_in_disguise_is_none():
     zero = sp.sqrt(5 + 2 * sp.sqrt(6)) - sp.sqrt(2) - sp.sqrt(3)
     assert gl.pathwise(gl.Expectation(X + zero * sp.Heaviside(X)), mu).integrand == 1
+
+
+def test_the_path_of_a_product_costs_its_square():
+    """n terms of n − 1 factors: twice as many steps cost four times as much, and not sixteen."""
+    costs = []
+    for n in (8, 16, 32):
+        G = gl.pathwise(gl.Expectation(sp.prod(1 + st.Normal(f"X{i}", mu, 1) / 10 for i in range(n))), mu)
+        assert gl.exact(G, {mu: 0.5}) == pytest.approx(n / 10 * 1.05 ** (n - 1), rel=1e-11)
+        costs.append(cost(G, {mu: 0.5}))
+    assert costs[1] < 4 * costs[0] and costs[2] < 4 * costs[1]
 
 
 @pytest.mark.parametrize("choice", ["yes", "", None, True])

@@ -468,7 +468,7 @@ def test_interrupted_is_a_keyboard_interrupt():
 PROGRESS = """if True:
     import io, itertools, json, os, sys
     from types import SimpleNamespace
-    import sympy as sp, gradlib as gl, gradlib.engine.progress as progress
+    import sympy as sp, gradlib as gl, gradlib.core.progress as progress
     from sympy.stats import Normal
 
     class Screen(io.StringIO):
@@ -476,16 +476,23 @@ PROGRESS = """if True:
             super().__init__()
             self.isatty = lambda: tty
 
-    J, here = gl.Expectation(sp.cos(Normal("X", 0, 1))), sys.stderr
+    m, A, B = sp.Symbol("m"), Normal("A", 0, 1), Normal("B", 0, 1)
+    J, here = gl.Expectation(sp.cos(A)), sys.stderr
 
-    def shown(tty, seconds=2, **how):
+    def shown(tty, seconds=2, work=gl.estimate, **how):
         sys.stderr = Screen(tty)
         progress.time = SimpleNamespace(monotonic=itertools.count(step=seconds).__next__)
         try:
-            gl.estimate(J, **{"samples": 10**6, "rng": 0, **how})
+            work(J, **{"samples": 10**6, "rng": 0, **how})
         finally:
             text, sys.stderr = sys.stderr.getvalue(), here
         return text
+
+    def compared():
+        return shown(True, work=lambda J, **_: gl.compare(gl.Expectation(Normal("X", m, 1)), m, {m: 0}, samples=99))
+
+    def tied():
+        return shown(True, work=lambda J, **_: gl.exact(gl.Expectation(sp.Max(A, B))))
 
     def bars(environment):
         os.environ.pop("TQDM_DISABLE", None)
@@ -498,6 +505,7 @@ PROGRESS = """if True:
             "default, no terminal": shown(False), "default, terminal": shown(True),
             "short": shown(True, 1e-3, progress=True), "wanted error": shown(True, samples=None, stderr=2e-4),
             "sobol": shown(True, samples=16 * 2**5, sampling="sobol"),
+            "comparison": compared(), "integral": tied(),
             "notebook": [sys.modules.setdefault("ipykernel", sys), shown(False)][1],
         }
 
@@ -514,9 +522,10 @@ def bars():
 
 def test_a_bar_is_shown_where_somebody_can_see_it(bars):
     shown = bars["on"]
-    expected = {"yes", "yes, terminal", "default, terminal", "wanted error", "sobol", "notebook"}
-    assert {name for name, text in shown.items() if text} == expected
-    assert all("draws" in shown[name] for name in expected)
+    counts = dict.fromkeys(("yes", "yes, terminal", "default, terminal", "wanted error", "sobol", "notebook"), "draws")
+    counts |= {"comparison": "steps", "integral": "/1.50M"}
+    assert {name for name, text in shown.items() if text} == set(counts)
+    assert all(count in shown[name] for name, count in counts.items())
     assert "1.00M/1.00M" in shown["yes"] and "stderr" in shown["wanted error"]
 
 
