@@ -19,6 +19,7 @@ from gradlib.sound.existence import Existence
 TAIL = 2**9  # of each component so many of the largest and of the smallest draws are kept
 LEAST, ENOUGH = 5, 64  # draws that a tail is fitted to, and believed from, at least
 FEW = 10  # draws that carry a value: fewer are said
+SMALLEST = 1e-290  # a variance below this has lost digits to underflow
 CARRIED = 0.3  # the share of the variance that so many draws of a heavy tail carry, and more where there are few draws
 
 Tails = tuple[tuple[np.ndarray, np.ndarray], ...]  # for each component its smallest and its largest draws
@@ -196,6 +197,9 @@ def health(
         reason = f"only {differing} {'draws differ' if differing > 1 else 'draw differs'} from {low[len(low) // 2]:.6g}"
     elif known.variance is False:
         reason = "infinite variance"
+    elif not SMALLEST < variance < np.inf:
+        size = "small" if variance < 1 else "large"
+        reason = f"the squares of the draws are too {size} for floating-point numbers: scale the integrand"
     elif heavy:
         reason = f"k̂ = {tail:.2g}"
         exists = bool(known.mean) or tail <= 1

@@ -31,7 +31,7 @@ from flint import acb, arb, ctx
 from gradlib.core.ball import NoBall, exactly, function_on_balls
 from gradlib.core.binding import Binding, bind
 from gradlib.core.density import Slope
-from gradlib.core.errors import DivergentExpectation, QuadratureError
+from gradlib.core.errors import DivergentExpectation, QuadratureError, brief
 from gradlib.core.expectation import Expectation
 from gradlib.core.families import FAMILIES
 from gradlib.core.formula import landmarks, require_no_gap, spread
@@ -39,17 +39,7 @@ from gradlib.core.function import function_of
 from gradlib.core.law import BY_NAME, Law
 from gradlib.core.stable import stable
 from gradlib.oracle.enclosure import NARROW, Unclear, enclose
-from gradlib.oracle.line import (
-    TOLERANCE,
-    _alternating_tail,
-    _integral,
-    _kinks,
-    _mpf,
-    _name,
-    _oscillating,
-    _panels,
-    _sum,
-)
+from gradlib.oracle.line import TOLERANCE, _alternating_tail, _integral, _kinks, _mpf, _oscillating, _panels, _sum
 from gradlib.oracle.region import Range, integral_over
 from gradlib.sound.existence import require_existence, require_objective
 
@@ -182,7 +172,7 @@ class _Oracle:
         self.components = [component.xreplace(literals | self.values) for component in bound.components]
         for component in self.components:
             if component.has(sp.zoo, sp.nan):
-                raise FloatingPointError(f"the integrand is not finite at these parameters: it is {_name(component)}")
+                raise FloatingPointError(f"the integrand is not finite at these parameters: it is {brief(component)}")
         self.modules = [{"velocity": velocity, **_black_boxes(bound)}, "mpmath"]
         self.has_black_box = bool(bound.functions)
         # Caches of this oracle's own, which go with it: one on the class would keep every oracle alive.
@@ -198,19 +188,19 @@ class _Oracle:
     def _enclosed(self, value: Callable[[sp.Expr, int], tuple[arb, arb]], expression: sp.Expr) -> arb:
         """More digits cure what cancels; where they do not, another form of the expression may."""
         try:
-            return enclose(lambda goal: value(expression, goal), _name(expression))
+            return enclose(lambda goal: value(expression, goal), brief(expression))
         except QuadratureError:
             self.require_existence()  # it may be that there is nothing to be computed
             if (kept := stable(expression)) == expression:
                 raise
-        return enclose(lambda goal: value(kept, goal), _name(expression))
+        return enclose(lambda goal: value(kept, goal), brief(expression))
 
     def variance(self, component: sp.Expr, mean: arb) -> arb:
         """Around the mean, so that few digits cancel. Independent terms have independent variances."""
         try:
             groups = self._apart(component, sp.Add)
             if len(groups) > 1:
-                return enclose(lambda goal: _total([self._variance(group, goal) for group in groups]), _name(component))
+                return enclose(lambda goal: _total([self._variance(group, goal) for group in groups]), brief(component))
             return self._enclosed(self._variance, component)
         except DivergentExpectation as error:
             raise DivergentExpectation(f"the variance is infinite: {error}") from None
@@ -271,7 +261,7 @@ class _Oracle:
         if finite:
             if (size := math.prod(len(self.laws[x].at(self.values).table) for x in finite)) > MOST:
                 raise QuadratureError(
-                    f"{_name(expression)} ties {len(finite)} variables together, which take {size:.2g} values: write it "
+                    f"{brief(expression)} ties {len(finite)} variables together, which take {size:.2g} values: write it "
                     "as a sum of products, or estimate it"
                 )
             return _total(
@@ -372,7 +362,7 @@ class _Oracle:
             parts = [probability * f(acb(_number(value))) for value, probability in self._probabilities(x)]
             return sum(parts, arb(0)), sum(map(abs, parts), arb(0))
         if law.is_discrete:
-            return _sum(self._on_balls([x], expression * self._density(x)), law, _name(expression))
+            return _sum(self._on_balls([x], expression * self._density(x)), law, brief(expression))
         if line := self._line((x,), expression):
             value, size = line.total(goal=goal)
             return _real(value, expression), size
@@ -385,7 +375,7 @@ class _Oracle:
             return None
         integrand = sp.Mul(expression, *map(self._density, names))
         try:
-            return integral_over([self._range(x) for x in names], integrand, _name(expression))
+            return integral_over([self._range(x) for x in names], integrand, brief(expression))
         except NoBall:
             return None
 
@@ -413,13 +403,13 @@ class _Oracle:
                 found = [self._in_points(x, piece) for piece, _ in pieces]
                 return tuple(mp.fsum(numbers) for numbers in zip(*found))
             if pieces[0][1] is not None:
-                return self._oscillating_mean(law, f, density, mp.mpf(pieces[0][1]), _name(expression))
+                return self._oscillating_mean(law, f, density, mp.mpf(pieces[0][1]), brief(expression))
         quantiles = self._quantiles(law)
         pdf = self._without_far_tail(law, density, quantiles)
         lower, upper = (_mpf(edge.xreplace(self.values)) for edge in (law.support.inf, law.support.sup))
         kinks = _kinks(expression, x, quantiles, lower, upper) + _kinks(self._density(x), x, quantiles, lower, upper)
         return _integral(
-            lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, _name(expression), not self.has_black_box
+            lambda t: f(t) * pdf(t), lower, upper, quantiles, kinks, brief(expression), not self.has_black_box
         )
 
     def _without_far_tail(self, law: Law, density, quantiles) -> Callable:
@@ -466,10 +456,10 @@ class _Oracle:
                 def term(k: acb) -> arb:
                     return self.ball(expression.subs(x, int(k.real.mid().unique_fmpz())), goal)[0] * density(k)
 
-                return _sum(term, self.laws[x], _name(expression))
+                return _sum(term, self.laws[x], brief(expression))
         if len(names) > 2:
             raise QuadratureError(
-                f"{_name(expression)} ties {len(names)} continuous variables together: the oracle integrates at "
+                f"{brief(expression)} ties {len(names)} continuous variables together: the oracle integrates at "
                 "most two. Write it as a sum of products, or estimate it"
             )
         if line := self._line(names, expression):
@@ -486,7 +476,7 @@ class _Oracle:
                 raise Unclear
             if len(found) < 2 or not abs(found[0][0] - found[1][0]) <= NARROW * found[0][1]:
                 raise QuadratureError(
-                    f"the integral of {_name(expression)} over {names[0]} and {names[1]} is not the same in both "
+                    f"the integral of {brief(expression)} over {names[0]} and {names[1]} is not the same in both "
                     "orders: a kink or a jump was not found"
                 )
             return found[0]
@@ -508,7 +498,7 @@ class _Oracle:
         error = abs(results[1] - results[0])
         if not error <= TOLERANCE * abs(results[1]):
             raise QuadratureError(
-                f"the two-dimensional quadrature of {_name(expression)} did not converge "
+                f"the two-dimensional quadrature of {brief(expression)} did not converge "
                 f"({results[0]:.8g} against {results[1]:.8g}): it may diverge, oscillate or have a kink"
             )
         return arb(results[1], error), arb(abs(results[1]))
@@ -520,8 +510,8 @@ def _total(parts: list[tuple[arb, arb]]) -> tuple[arb, arb]:
 
 def _not_real(expression: sp.Expr) -> str:
     if expression.has(sp.I):
-        return f"{_name(expression)} is not real at these parameters: the square root of a negative number, say"
-    return f"{_name(expression)} is not real everywhere: restrict the support, or mend the integrand"
+        return f"{brief(expression)} is not real at these parameters: the square root of a negative number, say"
+    return f"{brief(expression)} is not real everywhere: restrict the support, or mend the integrand"
 
 
 def _real(value: acb, expression: sp.Expr) -> arb:
@@ -537,7 +527,7 @@ def _of_mpmath(number, expression: sp.Expr) -> arb:
         raise ValueError(_not_real(expression))
     number = mp.mpf(number)
     if not mp.isfinite(number):
-        raise FloatingPointError(f"{_name(expression)} is not finite")
+        raise FloatingPointError(f"{brief(expression)} is not finite")
     return exactly(number)
 
 

@@ -20,11 +20,6 @@ from gradlib.oracle.region import roots_of, surfaces_of
 TOLERANCE = 1e-11
 
 
-def _name(expression: sp.Expr) -> str:
-    """For messages: six digits of each number say enough."""
-    return str(expression.xreplace({f: sp.Float(f, 6) for f in expression.atoms(sp.Float)}))
-
-
 def _mpf(number: sp.Expr) -> mp.mpf:
     """An end of a support, with all the digits that an integral may work with."""
     with mp.workdps(330):

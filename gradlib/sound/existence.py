@@ -22,7 +22,7 @@ from sympy.stats import drv_types as discrete
 
 from gradlib.core.ball import NoBall, exactly, function_on_balls
 from gradlib.core.binding import Binding
-from gradlib.core.errors import DivergentExpectation
+from gradlib.core.errors import DivergentExpectation, brief
 from gradlib.core.expectation import Expectation
 from gradlib.core.families import FAMILIES, TruncatedNormalDistribution
 from gradlib.core.law import Law
@@ -88,7 +88,7 @@ def _existence(laws: tuple[Law, ...], at: Mapping[sp.Symbol, float], plain: sp.E
         values = tuple((name, at[name]) for name in sorted(names & at.keys(), key=str))
         found &= _read(law, part, others, values)
     if found.mean is False:
-        raise DivergentExpectation(f"{why}the expectation of {plain} diverges: {found.reason}")
+        raise DivergentExpectation(f"{why}the expectation of {brief(plain)} diverges: {found.reason}")
     return found
 
 

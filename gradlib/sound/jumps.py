@@ -9,7 +9,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.logic.boolalg import BooleanFunction
 
-from gradlib.core.errors import UnsoundEstimator
+from gradlib.core.errors import UnsoundEstimator, brief
 from gradlib.core.expectation import Expectation
 from gradlib.core.law import Law, Velocity
 
@@ -146,7 +146,9 @@ def require_continuous(
                 # Another variable's surface is its own business; a jump in θ alone is ours. (A pole in
                 # θ alone hides nothing: the derivative is right wherever F is finite.)
                 if why == "jump" and surface.has(theta) and not surface.free_symbols & variables:
-                    raise UnsoundEstimator(f"{rule}: the integrand may jump in {theta} where {surface} = 0. {_BY_HAND}")
+                    raise UnsoundEstimator(
+                        f"{rule}: the integrand may jump in {theta} where {brief(surface)} = 0. {_BY_HAND}"
+                    )
                 continue
             if why == "unknown" and isinstance(surface, Velocity):
                 raise UnsoundEstimator(
@@ -155,7 +157,7 @@ def require_continuous(
                 )
             try:
                 if why == "unknown":
-                    raise _CannotTell(f"whether {surface} is continuous cannot be decided")
+                    raise _CannotTell(f"whether {brief(surface)} is continuous cannot be decided")
                 for root in _roots(surface, x, law):
                     if moved or root.has(theta):
                         _refuse_jump(rule, F, x, root, theta)
@@ -213,7 +215,7 @@ def _roots(surface: sp.Expr, x: sp.Symbol, law: Law) -> list[sp.Expr]:
     except (NotImplementedError, ValueError, TypeError):
         roots = None
     if roots is None:
-        raise _CannotTell(f"cannot find where {surface} crosses zero, so a jump there cannot be excluded")
+        raise _CannotTell(f"cannot find where {brief(surface)} crosses zero, so a jump there cannot be excluded")
     return list(filter(law.may_be, roots))
 
 
@@ -317,7 +319,7 @@ def _beside(node: sp.Expr, t: sp.Symbol) -> sp.Expr:
 def _refuse_jump(
     rule: str, F: sp.Expr, x: sp.Symbol, root: sp.Expr, theta: sp.Symbol, what: str = "the integrand"
 ) -> None:
-    where = f"{x} = {root}".replace("_m", "m") + (", m a whole number" if root.has(sp.Dummy) else "")
+    where = f"{x} = {brief(root)}".replace("_m", "m") + (", m a whole number" if root.has(sp.Dummy) else "")
     instead = _instead(rule, root, theta)
     right, left = one_sided_limit(F, x, root, 1), one_sided_limit(F, x, root, -1)
     cannot_tell = _CannotTell(f"{what} may jump at {where}, and whether it does cannot be decided")
@@ -332,6 +334,6 @@ def _refuse_jump(
     if jump.has(AppliedUndef) or jump.equals(0) is not False:
         raise cannot_tell
     raise UnsoundEstimator(
-        f"{rule}: {what} jumps by {str(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by "
+        f"{rule}: {what} jumps by {brief(jump).replace('_m', 'm')} at {where}, and its derivative, taken draw by "
         f"draw, misses the jump. {instead}"
     )

@@ -8,7 +8,7 @@ import sympy as sp
 from sympy.core.function import AppliedUndef
 from sympy.stats.rv import RandomSymbol
 
-from gradlib.core.errors import UnsoundEstimator
+from gradlib.core.errors import UnsoundEstimator, brief
 from gradlib.core.expectation import Expectation
 from gradlib.core.law import Law
 from gradlib.sound.jumps import elementary, one_sided_limit, suspects
@@ -59,7 +59,7 @@ def require_fixed_support(F: sp.Expr, law: Law, theta: sp.Symbol, assumed: Colle
         instead = f"Use pathwise, or write {law.variable} through a variable whose support is fixed"
         if term is not None and not term.has(AppliedUndef):
             raise UnsoundEstimator(
-                f"score_function: {moves}, so it would miss the boundary term with F*p = {term}. {instead}"
+                f"score_function: {moves}, so it would miss the boundary term with F*p = {brief(term)}. {instead}"
             )
         if "fixed support" not in assumed:
             raise UnsoundEstimator(

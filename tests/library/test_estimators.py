@@ -605,3 +605,18 @@ def test_a_velocity_is_not_differentiated_again():
         with pytest.raises(gl.UnsoundEstimator, match="take score_function first, then pathwise"):
             rule(gl.pathwise(J, k), k)
     assert gl.exact(gl.pathwise(gl.score_function(J, k), k), {k: 2}) == pytest.approx(2)
+
+
+def test_a_long_formula_is_cut_short_in_a_message():
+    fifty = [st.Normal(f"X{i}", mu, 1) for i in range(50)]
+    refused = [
+        lambda: gl.pathwise(gl.Expectation(sp.exp(sum(fifty)) * sp.Heaviside(fifty[0])), mu),
+        lambda: gl.pathwise(gl.Expectation(sp.Heaviside(sum(fifty))), mu),
+        lambda: gl.pathwise(gl.Expectation(F(*fifty)), mu),
+        lambda: gl.exact(gl.Expectation(sp.sin(sum(fifty))), {mu: 0}),
+        lambda: gl.estimate(gl.Expectation(sp.prod(sp.exp(x**2) for x in fifty)), {mu: 0}, samples=10),
+    ]
+    for refuse in refused:
+        with pytest.raises((gl.UnsoundEstimator, gl.QuadratureError, gl.DivergentExpectation), match="X1.* … .*X") as e:
+            refuse()
+        assert len(str(e.value)) < 400

@@ -183,3 +183,20 @@ def test_other_draws_are_looked_at_too(sampling):
     assert gl.estimate(J, {mu: 0}, samples=2**14, rng=0, sampling=sampling).health.reliable
     nothing = gl.Expectation(sp.Heaviside(X - 40))
     assert not gl.estimate(nothing, {mu: 0}, samples=2**14, rng=0, sampling=sampling).health.reliable
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-160, 1e160, 1e300])
+def test_squares_that_are_no_floating_point_numbers_make_no_error_bar(size):
+    """Nor an error of 0, nor an infinite one; and the remedy in the message works."""
+    c = sp.Symbol("c", positive=True)
+    J = gl.Expectation(c * X)
+    for estimate in (
+        gl.estimate(J, {mu: 1, c: size}, samples=10_000, rng=0),
+        drawn(lambda rng, n: size * rng.normal(1, 1, n), 10_000),
+    ):
+        assert f"too {'small' if size < 1 else 'large'} for floating-point numbers: scale the integrand" in str(
+            estimate
+        )
+        assert estimate.value / size == pytest.approx(1, abs=0.05)  # the mean itself is right
+    scaled = gl.estimate(gl.Expectation(c * X / size), {mu: 1, c: size}, samples=10_000, rng=0)
+    assert scaled.health.reliable and abs(scaled.z(1)) < 5
