@@ -84,6 +84,8 @@ class Family:
         cdf: in mpmath, for the oracle: the distribution function, of a family that is its own base and has parameters.
         survival: its complement, where 1 − cdf loses digits on the right.
         weak: position of a parameter ↦ its weak derivative, given all parameters.
+        moments: of which functions mean and variance exist whatever the parameters: "bounded" ones, "powers" of |x|
+            (and of |log x|), or "exponentials" exp(c|x|) as well. For others it is read from the formula, with numbers.
         small: how its draws are made where they underflow.
     """
 
@@ -103,6 +105,7 @@ class Family:
     cdf: Callable | None = None
     survival: Callable | None = None
     weak: Mapping[int, Callable[..., WeakPair]] = field(default_factory=dict)
+    moments: str = "bounded"
     small: Small | None = None
 
 
@@ -216,6 +219,7 @@ FAMILIES: dict[type, Family] = {
         quantile=lambda u: scipy.special.ndtri(u),
         symmetric=True,
         weak=weak.normal(lambda z: z),
+        moments="exponentials",
     ),
     continuous.ExponentialDistribution: Family(
         parameters=(("rate", POSITIVE),),
@@ -226,6 +230,7 @@ FAMILIES: dict[type, Family] = {
         draw=lambda rng, size, out=None: rng.standard_exponential(size, out=out),
         quantile=lambda u: -np.log1p(-u),
         weak={0: weak.exponential_rate},
+        moments="powers",
     ),
     continuous.LaplaceDistribution: Family(
         parameters=(("mu", REAL), ("b", POSITIVE)),
@@ -237,6 +242,7 @@ FAMILIES: dict[type, Family] = {
         quantile=lambda u: np.where(u < 0.5, np.log(2 * u), -np.log(2 * (1 - u))),
         symmetric=True,
         weak={0: weak.laplace_mean, 1: weak.laplace_scale},
+        moments="powers",
     ),
     continuous.LogisticDistribution: Family(
         parameters=(("mu", REAL), ("s", POSITIVE)),
@@ -247,6 +253,7 @@ FAMILIES: dict[type, Family] = {
         draw=lambda rng, size, out=None: rng.logistic(size=size),
         quantile=lambda u: np.log(u / (1 - u)),
         symmetric=True,
+        moments="powers",
     ),
     continuous.GumbelDistribution: Family(
         parameters=(("beta", POSITIVE), ("mu", REAL)),
@@ -257,6 +264,7 @@ FAMILIES: dict[type, Family] = {
         base=lambda b, m: continuous.GumbelDistribution(1, 0, False),
         draw=lambda rng, size, out=None: rng.gumbel(size=size),
         quantile=lambda u: -np.log(-np.log(u)),
+        moments="powers",
     ),
     continuous.GammaDistribution: Family(
         parameters=(("k", POSITIVE), ("theta", POSITIVE)),
@@ -269,6 +277,7 @@ FAMILIES: dict[type, Family] = {
         cdf=lambda x, k, scale: mp.gammainc(k, 0, x / scale, regularized=True),
         weak={1: weak.gamma_scale},
         small=Small(lambda k: k < SMALL, sp.exp, _log_gamma, _log_gamma_quantile),
+        moments="powers",
     ),
     continuous.BetaDistribution: Family(
         parameters=(("alpha", POSITIVE), ("beta", POSITIVE)),
@@ -282,6 +291,7 @@ FAMILIES: dict[type, Family] = {
         small=Small(
             lambda a, b: min(a, b) < SMALL, lambda logit: 1 / (1 + sp.exp(-logit)), _logit_beta, _logit_beta_quantile
         ),
+        moments="powers",
     ),
     continuous.StudentTDistribution: Family(
         parameters=(("nu", POSITIVE),),
@@ -305,6 +315,7 @@ FAMILIES: dict[type, Family] = {
         draw=lambda rng, size, out=None: rng.random(size, out=out),
         quantile=lambda u: u,
         weak={0: weak.uniform_left, 1: weak.uniform_right},
+        moments="powers",
     ),
     continuous.RayleighDistribution: Family(
         parameters=(("sigma", POSITIVE),),
@@ -315,6 +326,7 @@ FAMILIES: dict[type, Family] = {
         draw=lambda rng, size, out=None: rng.rayleigh(size=size),
         quantile=lambda u: np.sqrt(-2 * np.log1p(-u)),
         weak={0: weak.rayleigh_scale},
+        moments="exponentials",
     ),
     continuous.MaxwellDistribution: Family(
         parameters=(("a", POSITIVE),),
@@ -324,6 +336,7 @@ FAMILIES: dict[type, Family] = {
         base=lambda a: continuous.MaxwellDistribution(1),
         draw=lambda rng, size, out=None: np.sqrt(rng.chisquare(3, size)),
         quantile=lambda u: np.sqrt(2 * scipy.special.gammaincinv(1.5, u)),
+        moments="exponentials",
     ),
     continuous.VonMisesDistribution: Family(
         parameters=(("mu", REAL), ("k", POSITIVE)),
@@ -332,6 +345,7 @@ FAMILIES: dict[type, Family] = {
         base=lambda m, k: continuous.VonMisesDistribution(m, k),
         draw=lambda rng, size, m, k, out=None: np.mod(rng.vonmises(m, k, size), 2 * np.pi),
         cdf=lambda x, m, k: _von_mises_below(x, m, k),
+        moments="powers",
     ),
     continuous.CauchyDistribution: Family(
         parameters=(("x0", REAL), ("gamma", POSITIVE)),
@@ -351,6 +365,7 @@ FAMILIES: dict[type, Family] = {
         path=lambda e, m, s: sp.exp(m + s * e),
         base=lambda m, s: continuous.NormalDistribution(0, 1),
         weak=weak.normal(sp.exp),
+        moments="powers",
     ),
     continuous.WeibullDistribution: Family(
         parameters=(("alpha", POSITIVE), ("beta", POSITIVE)),
@@ -359,6 +374,7 @@ FAMILIES: dict[type, Family] = {
         path=lambda e, a, b: a * e ** (1 / b),
         base=lambda a, b: continuous.ExponentialDistribution(1),
         weak={0: weak.weibull_scale},
+        moments="powers",
     ),
     continuous.ParetoDistribution: Family(
         parameters=(("xm", POSITIVE), ("alpha", POSITIVE)),
@@ -380,6 +396,7 @@ FAMILIES: dict[type, Family] = {
         scipy=lambda k: scipy.stats.chi2(k),
         path=lambda e, k: 2 * e,
         base=lambda k: continuous.GammaDistribution(k / 2, 1),
+        moments="powers",
     ),
     # --- differentiated by their distribution function --------------------------------------
     continuous.KumaraswamyDistribution: Family(
@@ -387,6 +404,7 @@ FAMILIES: dict[type, Family] = {
         latex=_named("Kumaraswamy"),
         support=lambda a, b: sp.Interval(0, 1),  # SymPy says (0, ∞)
         quantile=lambda u, a, b: (-np.expm1(np.log1p(-u) / b)) ** (1 / a),
+        moments="powers",
     ),
     TruncatedNormalDistribution: Family(
         parameters=(("mean", REAL), ("std", POSITIVE), ("left", EXTENDED), ("right", EXTENDED)),
@@ -394,6 +412,7 @@ FAMILIES: dict[type, Family] = {
         latex=_named("TruncatedNormal"),
         scipy=lambda m, s, a, b: scipy.stats.truncnorm((a - m) / s, (b - m) / s, m, s),
         quantile=lambda u, m, s, a, b: scipy.stats.truncnorm.ppf(u, (a - m) / s, (b - m) / s, m, s),
+        moments="exponentials",
     ),
     # --- discrete ----------------------------------------------------------------------------
     discrete.PoissonDistribution: Family(
@@ -402,6 +421,7 @@ FAMILIES: dict[type, Family] = {
         scipy=lambda *parameters: scipy.stats.poisson(*parameters),
         draw=lambda rng, size, rate, out=None: rng.poisson(rate, size),
         weak={0: weak.poisson_rate},
+        moments="exponentials",
     ),
     discrete.GeometricDistribution: Family(
         parameters=(("p", PROBABILITY),),
@@ -409,6 +429,7 @@ FAMILIES: dict[type, Family] = {
         latex=_named("Geometric"),
         scipy=lambda *parameters: scipy.stats.geom(*parameters),
         draw=lambda rng, size, p, out=None: rng.geometric(p, size),
+        moments="powers",
     ),
     finite.BernoulliDistribution: Family(
         parameters=(("p", PROBABILITY),),

@@ -144,6 +144,7 @@ class Law:
         return isinstance(self.distribution, SingleDiscreteDistribution)
 
     is_finite = False  # whether it takes finitely many values: then it has a table
+    moments = "bounded"  # of which functions mean and variance exist, as in Family; of an unknown density of no others
 
     @property
     def table(self) -> dict[sp.Expr, sp.Expr]:
@@ -302,6 +303,10 @@ class FamilyLaw(Law):
     @property
     def counts(self) -> tuple[sp.Expr, ...]:
         return tuple(p for p, (_, domain) in zip(self.parameters, self.family.parameters) if domain == COUNT)
+
+    @property
+    def moments(self) -> str:
+        return self.family.moments
 
     def parameter_name(self, i: int) -> str:
         return self.family.parameters[i][0]

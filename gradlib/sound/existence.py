@@ -17,14 +17,12 @@ import numpy as np
 import sympy as sp
 from flint import acb, arb, ctx
 from sympy.core.cache import cacheit
-from sympy.stats import crv_types as continuous
-from sympy.stats import drv_types as discrete
 
 from gradlib.core.ball import NoBall, exactly, function_on_balls
 from gradlib.core.binding import Binding
 from gradlib.core.errors import DivergentExpectation, brief
 from gradlib.core.expectation import Expectation
-from gradlib.core.families import FAMILIES, TruncatedNormalDistribution
+from gradlib.core.families import FAMILIES
 from gradlib.core.law import Law
 from gradlib.core.variable import law as law_of
 from gradlib.core.variable import named
@@ -121,27 +119,12 @@ _X = sp.Dummy("x")
 BOUNDED, POWERS, EXPONENTIALS, MORE = range(4)
 _BOUNDED = (sp.sin, sp.cos, sp.tanh, sp.erf, sp.erfc, sp.atan, sp.acot, sp.sech, sp.sign, sp.Heaviside, sp.frac)
 _LIKE_ITS_ARGUMENTS = (sp.Add, sp.Mul, sp.Abs, sp.Max, sp.Min, sp.floor, sp.ceiling, sp.asinh)
-_HEAVY = (
-    continuous.CauchyDistribution,
-    continuous.StudentTDistribution,
-    continuous.ParetoDistribution,
-    continuous.GammaInverseDistribution,
-)
-_LIGHTEST = (  # that fall faster than any exponential
-    continuous.NormalDistribution,
-    continuous.RayleighDistribution,
-    continuous.MaxwellDistribution,
-    discrete.PoissonDistribution,
-    TruncatedNormalDistribution,
-)
 
 
 def _allowed(law: Law) -> int:
     """What has a mean and a variance whatever the parameters."""
-    if isinstance(law.distribution, _LIGHTEST):
-        return EXPONENTIALS
-    light = type(law.distribution) in FAMILIES and not isinstance(law.distribution, _HEAVY)
-    return POWERS if light or law.support.inf.is_finite and law.support.sup.is_finite else BOUNDED
+    known = {"bounded": BOUNDED, "powers": POWERS, "exponentials": EXPONENTIALS}[law.moments]
+    return max(known, POWERS) if law.support.inf.is_finite and law.support.sup.is_finite else known
 
 
 @cacheit
@@ -167,10 +150,11 @@ def _growth(e: sp.Basic, x: sp.Symbol) -> int:
 
 
 def _in_base(law: Law, part: sp.Expr) -> tuple[Law, sp.Expr]:
-    """A LogNormal variable by its logarithm: at a large deviation it falls like a power for a long way."""
-    if not isinstance(law.distribution, continuous.LogNormalDistribution):
+    """By its base law, where that is much lighter: a LogNormal variable falls like a power for a long way."""
+    distribution, path = law.base() or (law.distribution, None)
+    lightest = type(distribution) in FAMILIES and FAMILIES[type(distribution)].moments == "exponentials"
+    if law.moments == "exponentials" or not lightest:
         return law, part
-    distribution, path = law.base()
     base = law_of(named(distribution, "epsilon"))
     return base, part.xreplace({law.signed: path(base.signed)})
 

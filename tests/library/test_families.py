@@ -97,6 +97,20 @@ def test_velocity_satisfies_the_transport_equation(name):
                 assert abs(gained + carried) < 1e-10 * (1 + abs(carried))
 
 
+PROMISED = {"bounded": sp.tanh, "powers": lambda x: x**9, "exponentials": lambda x: sp.exp(3 * x)}
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if not CASES[name].law.is_finite])
+def test_the_moments_that_a_row_promises_exist(name):
+    c = CASES[name]
+    assert gl.variance(gl.Expectation(PROMISED[c.law.moments](c.variable)), c.at) > 0
+
+
+def test_a_heavy_row_cannot_promise_powers():
+    with pytest.raises(gl.DivergentExpectation):
+        gl.variance(gl.Expectation(PROMISED["powers"](CASES["StudentT"].variable)), CASES["StudentT"].at)
+
+
 def test_the_score_is_derived_from_the_density():
     """Chain rule through an expression for a parameter, and nothing typed by hand."""
     V = law(st.Normal("X", mu**2, sp.exp(sigma)))
