@@ -84,8 +84,8 @@ class Family:
         cdf: in mpmath, for the oracle: the distribution function, of a family that is its own base and has parameters.
         survival: its complement, where 1 − cdf loses digits on the right.
         weak: position of a parameter ↦ its weak derivative, given all parameters.
-        moments: of which functions mean and variance exist whatever the parameters: "bounded" ones, "powers" of |x|
-            (and of |log x|), or "exponentials" exp(c|x|) as well. For others it is read from the formula, with numbers.
+        moments: of which functions mean and variance exist whatever the parameters: "bounded" ones, "powers" of x (and
+            of its logarithm), or "exponentials" as well. For others it is read from the formula, with numbers.
         small: how its draws are made where they underflow.
     """
 

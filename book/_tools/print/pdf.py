@@ -92,9 +92,9 @@ def articles(site, pages):
 
 
 def open_all(article):
-    """Leave out what only a screen can use, and open what is folded."""
+    """Leave out what only a screen can use and the code that checks, and open what is folded."""
     for node in article.select(
-        ".headerlink, .toctree-wrapper, .only-dark, .noprint, .margin-toggle, script, link, button, source"
+        ".headerlink, .toctree-wrapper, .only-dark, .noprint, .margin-toggle, .how, script, link, button, source"
     ):
         node.decompose()
     for node in article.select("pre span.n, pre span.p, pre span.w"):  # without a colour; else an element of the PDF

@@ -14,6 +14,7 @@ EXTENSIONS = [
     "generated",  # the page of what has been checked, and the archive of all notebooks
     "typesetting",  # KaTeX
     "themes",  # figures in light and dark
+    "folding",  # code that checks, under what it checks
     "mending",  # what accessibility checkers refuse
     "lighten",  # what pages need not carry
     "bundle",  # a button for the archive
