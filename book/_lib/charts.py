@@ -11,6 +11,7 @@ from functools import lru_cache
 import matplotlib.pyplot as plt
 import numpy as np
 import sympy as sp
+from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
 from _lib.style import COOL, FOURTH, GRID, HATCH, INK, MARKERS, PATH, SCORE, SHEET, STYLE, THIRD, TRUTH, WARM, panels
@@ -19,6 +20,7 @@ from gradlib.core.expectation import Expectation
 from gradlib.core.notation import latex
 from gradlib.engine.estimate import estimate
 from gradlib.oracle.exact import exact, variance
+from gradlib.rules.contract import parameter_derivative
 
 
 def against_truth(
@@ -192,6 +194,82 @@ def runs(axis, steps: Sequence[int], paths: np.ndarray, truth: float, colour: st
     axis.plot(steps, paths.mean(axis=0), color=INK, linewidth=1.6, linestyle="--", label="their mean")
     axis.set_xscale("log")
     axis.set_xlabel("steps")
+
+
+def learning(axis, runs: np.ndarray, best: float, colour: str = SCORE, label: str = "") -> None:
+    """Runs (rows) against the number of steps: their median, the middle eight tenths of them, the best in grey."""
+    steps = np.arange(1, runs.shape[1] + 1)
+    low, median, high = np.quantile(runs, [0.1, 0.5, 0.9], axis=0)
+    axis.axhline(best, color=TRUTH, linewidth=4, zorder=1)
+    axis.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0, label=f"{label} 8 of 10 runs".strip())
+    axis.plot(steps, median, color=colour, linewidth=1.6, label=f"{label} median".strip())
+    axis.set_xlabel("steps")
+
+
+def hillside(axis, F: sp.Expr, x: sp.Symbol, people: np.ndarray, step: float) -> None:
+    """Draws on the graph of F, each with a step along the slope there; where F jumps, the slope beside the jump."""
+    height, slope = (sp.lambdify(x, e, "numpy") for e in (F, parameter_derivative(F, x)))
+    grid = np.linspace(-3, 3, 601)
+    values = height(grid) + 0 * grid
+    axis.plot(grid, values, color=TRUTH, linewidth=3, zorder=1)
+    arrow = {"arrowstyle": "-|>", "color": PATH, "linewidth": 1.4, "shrinkA": 0, "shrinkB": 0}
+    for place in people:
+        start = np.array([place, float(height(place))])
+        axis.annotate("", start + step * np.array([1, float(slope(place))]), start, arrowprops=arrow)
+    axis.plot(people, height(people) + 0 * people, "o", color=INK, markersize=4)
+    axis.set(xlabel="$x$", ylabel="$F(x)$", xlim=(-3, 3))
+
+
+def carried(axis, g: Callable, edges: np.ndarray) -> None:
+    """Strips of a standard Gaussian below, and above where an increasing affine map carries them; the mass stays."""
+    normal = lambda t: np.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)  # noqa: E731
+    speed, lift = g(1) - g(0), 0.75
+    for low, high, shade in zip(edges, edges[1:], np.tile([0.25, 0.5], len(edges))):
+        e = np.linspace(low, high, 40)
+        axis.fill_between(e, 0, normal(e), color=SCORE, alpha=shade, linewidth=0)
+        axis.fill_between(g(e), lift, lift + normal(e) / speed, color=PATH, alpha=shade, linewidth=0)
+    for e in edges:
+        axis.plot([e, g(e)], [normal(e), lift], color=INK, linewidth=0.8, linestyle="--")
+    axis.text(edges[0] - 0.9, 0.08, "$q(\\varepsilon)$", color=INK)
+    axis.text(g(edges[0]) - 1.2, lift + 0.08, "$p(x)$", color=INK)
+    axis.set(yticks=[], xlim=(-3.2, 3.2))
+    axis.grid(False)
+
+
+def throws(
+    axes, variables: Sequence, aim: Sequence[sp.Symbol], noise: np.ndarray, reward: Callable, length: float = 0.45
+) -> None:
+    """Draws in the plane with their scores, the scores weighted by the reward, and their mean moving the aim.
+
+    Args:
+        axes: three.
+        variables: two independent variables, whose means are the symbols ``aim``; the aim is at 0.
+        noise: the draws, of shape (n, 2).
+        reward: ``reward(x, y)`` on arrays, at most 1.
+        length: of an arrow for a score of 1.
+    """
+    laws = [Expectation(variable).laws[0] for variable in variables]
+    score = [sp.lambdify(law.symbol, law.score(a).subs(a, 0)) for law, a in zip(laws, aim)]
+    scores = np.column_stack([f(column) for f, column in zip(score, noise.T)])
+    earned = reward(*noise.T)
+    mean = 6 * (scores * earned[:, None]).mean(axis=0)
+    titles = ["the scores", "times the reward", "the mean, and the step"]
+    u, levels = np.linspace(-3, 3.4, 81), np.linspace(0, 1, 9)
+    shades = [to_rgba(INK, 0.55 * level) for level in levels[:-1]]
+    for axis, title in zip(axes, titles):
+        axis.contourf(u, u, reward(*np.meshgrid(u, u)), levels=levels, colors=shades)
+        axis.set(title=title, aspect="equal", xticks=[], yticks=[])
+        axis.plot(*noise.T, "o", color=INK, markersize=2)
+        axis.grid(False)
+    for axis, weight in zip(axes, (np.ones_like(earned), 2 * earned)):
+        arrows = scores * weight[:, None] * length
+        axis.quiver(*noise.T, *arrows.T, color=SCORE, angles="xy", scale_units="xy", scale=1, width=0.009)
+    angle = np.linspace(0, 2 * np.pi, 100)
+    circle = np.array([np.cos(angle), np.sin(angle)])
+    axes[2].plot(*(1.5 * circle), color=INK, linewidth=1, linestyle="--")
+    axes[2].plot(*(mean[:, None] + 1.5 * circle), color=PATH, linewidth=1.6)
+    arrow = {"arrowstyle": "-|>", "color": PATH, "linewidth": 2.2, "shrinkA": 0, "shrinkB": 0}
+    axes[2].annotate("", mean, (0, 0), arrowprops=arrow)
 
 
 def mapped_circles(axis, draws: np.ndarray, mean: np.ndarray, L: np.ndarray, form: Callable, radii=(1, 2)) -> None:

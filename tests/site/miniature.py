@@ -15,7 +15,7 @@ def build(folder, files, extensions, **config):
         (folder / "src" / name).write_text(text, "utf8")
     said = io.StringIO()
     config = {
-        "extensions": extensions if "myst_nb" in extensions else ["myst_parser", *extensions],
+        "extensions": ["myst_parser", *extensions],
         "project": "Little Book",
         "html_theme": "basic",
         "language": "en",

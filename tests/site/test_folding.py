@@ -1,12 +1,14 @@
 """Code that checks an equation stands folded under it; what the equation rests on stands beside its number."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import sympy as sp
 from bs4 import BeautifulSoup
 
-import miniature
 from _tools.notebooks import BOOK
 from _tools.publish import folding
 from gradlib import proof
@@ -15,6 +17,15 @@ from gradlib.proof.evidence import EVIDENCE_KINDS
 a, b = sp.symbols("a b", real=True)
 SQUARE = proof.Derivation("eq-square", (a + b) ** 2, (a**2 + 2 * a * b + b**2, "expand"))
 NAME = proof.Definition("eq-name", b, a**2)
+CONFIGURATION = """
+extensions = ["myst_nb", "_tools.publish.folding"]
+nb_execution_mode = "off"
+nb_render_markdown_format = "myst"
+nb_mime_priority_overrides = [["html", "text/markdown", 0]]
+suppress_warnings = ["mystnb.unknown_mime_type", "myst.domains"]
+myst_enable_extensions = ["dollarmath"]
+numfig = math_numfig = True
+"""
 
 
 def cell(source, shown=None):
@@ -37,16 +48,15 @@ def page(tmp_path_factory):
     for i, one in enumerate(cells):
         one["id"] = str(i)
     notebook = {"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
-    out, said = miniature.build(
-        tmp_path_factory.mktemp("folding"),
-        {"index.ipynb": json.dumps(notebook), "book/checking.md": "---\norphan: true\n---\n\n# Kinds\n"},
-        ["myst_nb", "_tools.publish.folding"],
-        nb_execution_mode="off",
-        nb_render_markdown_format="myst",
-        nb_mime_priority_overrides=[["html", "text/markdown", 0]],
-        suppress_warnings=["mystnb.unknown_mime_type", "myst.domains"],
-    )
-    assert said == ""
+    folder = tmp_path_factory.mktemp("folding")
+    files = {"conf.py": CONFIGURATION, "index.ipynb": json.dumps(notebook)}
+    for name, text in files.items():
+        (folder / name).write_text(text, "utf8")
+    # In a process of its own: myst_nb can be loaded only once in one.
+    command = [sys.executable, "-m", "sphinx", "-q", "-b", "html", folder, folder / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(BOOK)})
+    assert done.stderr == "" and done.returncode == 0
+    out = folder / "out"
     return BeautifulSoup((out / "index.html").read_text("utf8"), "html.parser")
 
 
