@@ -236,6 +236,19 @@ def carried(axis, g: Callable, edges: np.ndarray) -> None:
     axis.grid(False)
 
 
+def two_arms(axis, prob: float, rewards: Sequence[float], bonuses: Sequence[float]) -> None:
+    """What two arms pay against how probable they are: the areas add up to the mean."""
+    for arm, (start, width) in enumerate(((0, 1 - prob), (1 - prob, prob))):
+        lower = {"width": width, "align": "edge", "edgecolor": INK, "linewidth": 0.8}
+        axis.bar(start, rewards[arm], color=SCORE, alpha=0.45, label=None if arm else "reward", **lower)
+        axis.bar(
+            start, bonuses[arm], bottom=rewards[arm], color=PATH, alpha=0.6, label=None if arm else "bonus", **lower
+        )
+        axis.text(start + width / 2, 0.08, f"arm {arm}", ha="center", color=INK)
+    axis.set(xlabel="probability", ylim=(0, 2.9), xlim=(0, 1), ylabel="what it pays")
+    axis.grid(False)
+
+
 def throws(
     axes, variables: Sequence, aim: Sequence[sp.Symbol], noise: np.ndarray, reward: Callable, length: float = 0.45
 ) -> None:

@@ -17,7 +17,7 @@ CHAPTERS = [
     "motivation", "integrand", "distribution", "reparameterization", "both", "failures", "bias", "lower", "crossovers",
     "measure", "guide", "cluster", "supervised", "policy", "soft", "inference", "choosing",
 ]  # fmt: skip
-NOTE = ["distribution", "reparameterization"]  # the short chapters of the first part
+NOTE = ["distribution", "reparameterization", "both"]  # the short chapters of the first part
 APPENDICES = ["gaussian", "exchange"]
 
 # What the book has to teach: each item with the page and the equations or headings (after "#") where it is taught.
@@ -47,7 +47,7 @@ ITEMS = {
     "total derivative along the path": ("both", ["eq-both-pathwise"]),
     "maximum entropy: the direct term vanishes in mean": ("both", ["eq-soft-gradient"]),
     "per step": ("both", ["eq-direct-term-bandit"]),
-    "per trajectory": ("both", ["eq-direct-term-sampled"]),
+    "per trajectory": ("soft", ["eq-direct-term-sampled", "eq-soft-listed-closed"]),
     "with the closed-form bonus it survives": ("both", ["eq-same-objective", "eq-direct-term-closed"]),
     "correction: a moving edge": ("failures", ["eq-moving-edge", "eq-edge-score"]),
     "correction: a jump along the path": ("failures", ["eq-threshold-gradient", "eq-threshold-pathwise"]),
