@@ -16,6 +16,7 @@ from sympy.codegen.numpy_nodes import logaddexp
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import Boolean
 
+from gradlib.core.function import spelled
 from gradlib.core.stable import expm1, log1p, log_ndtr, ndtr
 
 UNKNOWN = acb(arb.nan(), arb.nan())
@@ -39,6 +40,7 @@ def function_on_balls(arguments: Sequence[sp.Symbol], expression: sp.Expr) -> Ca
     Raises:
         NoBall: for a function that Arb does not have.
     """
+    expression = spelled(expression)
     printer = _Printer(arguments, expression)
     body = printer(expression)
     source = "\n".join(
@@ -293,7 +295,6 @@ _CUTS = {
 # Printed as something else.
 _SAME = {
     sp.factorial: lambda n: sp.gamma(n + 1),
-    sp.binomial: lambda n, k: sp.gamma(n + 1) / (sp.gamma(k + 1) * sp.gamma(n - k + 1)),
     sp.Mod: lambda a, b: a - b * sp.floor(a / b),
     sp.frac: lambda a: a - sp.floor(a),
     log1p: lambda a: sp.log(1 + a),
@@ -377,6 +378,9 @@ class _Printer:
             return self.call("step", e.args[0])
         if isinstance(e, (sp.Max, sp.Min)):
             return f"{'maximum' if isinstance(e, sp.Max) else 'minimum'}(an, {', '.join(map(self, e.args))})"
+        if isinstance(e, sp.binomial):  # the reciprocal of gamma has no pole
+            n, k = e.args
+            return f"(acb({self(n + 1)}).gamma()*acb({self(k + 1)}).rgamma()*acb({self(n - k + 1)}).rgamma())"
         for kind, same in _SAME.items():
             if isinstance(e, kind):
                 return self(same(*e.args))

@@ -32,6 +32,7 @@ import numpy as np
 import scipy  # and scipy.special with the first kernel that needs it: slow to import
 import sympy as sp
 
+from gradlib.core.function import array_functions, spelled
 from gradlib.core.stable import stable
 from gradlib.engine import implicit
 from gradlib.engine.kernel.emit import Emitter
@@ -53,7 +54,7 @@ class Kernel:
         rows: the number of scratch rows of ``work``.
         chunk: how many draws at a time keep the rows in cache.
         operations: arithmetic operations and function calls for one draw.
-        unmapped: functions that the text calls by their names alone: black boxes, and functions of ``scipy.special``.
+        unmapped: functions that the text calls by their names alone: black boxes, and what only SymPy calls so.
     """
 
     source: str
@@ -71,11 +72,10 @@ class Kernel:
             component, which is ``scale[i] * row``; the row is overwritten after that.
         """
         functions = functions or {}
-        special = [name for name in self.unmapped if name not in functions and hasattr(scipy.special, name)]
         names = {
-            **{name: getattr(scipy.special, name) for name in special},
+            **array_functions([name for name in self.unmapped if name not in functions]),
             "functools": functools, "builtins": builtins, "numpy": np, "scipy": scipy,
-            "velocity": implicit.velocity, "real": _real, **functions,
+            "velocity": implicit.velocity, "real": _real, "on_the_line": _on_the_line, **functions,
         }  # fmt: skip
         exec(_byte_code(self.source), names)
         with np.errstate(all="ignore"):  # 1/0 in a factor is reported with the draws
@@ -92,6 +92,11 @@ def _real(value):
     if np.iscomplexobj(value):
         raise ValueError("the integrand is complex: estimate its real and imaginary parts")
     return value
+
+
+def _on_the_line(value):
+    """The real part of what SciPy computes in the complex plane; no number where it is not real."""
+    return np.where(value.imag == 0, value.real, np.nan)
 
 
 @lru_cache(maxsize=256)
@@ -118,7 +123,7 @@ def compile_kernel(
     moved = {symbol: path.xreplace(names) for symbol, path in paths}
     variables = {*draws, *moved} - {p for _, path in paths for p in path.free_symbols}
     program = Program(arrays.values())
-    written = [horner(stable(c), variables).xreplace(moved | names) for c in components]
+    written = [horner(stable(spelled(c)), variables).xreplace(moved | names) for c in components]
     if any(path.has(sp.exp) or any(p.exp not in (1, -1) for p in path.atoms(sp.Pow)) for path in moved.values()):
         written = list(map(stable, written))  # the logarithm of what is drawn by its logarithm
     roots = program.lower_all(written)

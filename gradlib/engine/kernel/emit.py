@@ -30,6 +30,13 @@ class KernelPrinter(SciPyPrinter):
     def _print_Velocity(self, node):
         return f"velocity({node.family!r}, {node.index})({', '.join(map(self._print, node.args[2:]))})"
 
+    def _print_binomial(self, node):  # 0 where the gamma functions have a pole
+        n, k = map(self._print, node.args)
+        return f"scipy.special.binom({n}, {k})"
+
+    def _print_LambertW(self, node):
+        return f"on_the_line({super()._print_LambertW(node)})"
+
     def _print_Function(self, node):
         self.unmapped.add(node.func.__name__)
         return super()._print_Function(node)
