@@ -182,6 +182,7 @@ _SPACE = {
     "ndtr": lambda z, an: _ndtr(z),
     "log_ndtr": lambda z, an: _ndtr(z).log(analytic=an),
     "log": lambda z, an: acb(z).log(analytic=an),
+    "log1p": _guarded(acb.log1p, lambda z: _right(1 + z)),
     "root": lambda z, an: z.sqrt(analytic=an),
     "power": lambda z, w, an: acb(z).pow(acb(w), analytic=an),
     "lgamma": _guarded(acb.lgamma, _right),
@@ -242,6 +243,7 @@ _METHODS = {
     sp.sech: "sech",
     sp.csch: "csch",
     sp.sinc: "sinc",
+    expm1: "expm1",
     sp.erf: "erf",
     sp.erfc: "erfc",
     sp.erfi: "erfi",
@@ -259,6 +261,7 @@ _METHODS = {
 # With a cut or a jump: a function that is told whether it must be analytic.
 _CUTS = {
     sp.log: "log",
+    log1p: "log1p",
     logaddexp: "logaddexp",
     ndtr: "ndtr",
     log_ndtr: "log_ndtr",
@@ -297,8 +300,6 @@ _SAME = {
     sp.factorial: lambda n: sp.gamma(n + 1),
     sp.Mod: lambda a, b: a - b * sp.floor(a / b),
     sp.frac: lambda a: a - sp.floor(a),
-    log1p: lambda a: sp.log(1 + a),
-    expm1: lambda a: sp.exp(a) - 1,
 }
 
 _CONSTANTS = {sp.pi: "pi()", sp.E: "e()", sp.EulerGamma: "euler()", sp.Catalan: "catalan()"}

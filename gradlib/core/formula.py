@@ -48,15 +48,15 @@ class Formula:
         x = sp.Dummy("x", real=True)
         e = (self.expression if expression is None else expression).xreplace({self.symbol: x})
         fast, exact = function_of([x], e, "scipy"), function_of([x], e, "mpmath")
-        logarithm = piecewise(lambda piece: sp.expand_log(sp.log(piece), force=True), self.expression)
-        log_density = function_of([x], logarithm.xreplace({self.symbol: x}), "scipy")
+        log_density = function_of([x], piecewise(_logarithm, self.expression).xreplace({self.symbol: x}), "scipy")
 
         def f(t: np.ndarray) -> np.ndarray:
             with np.errstate(all="ignore"):
                 values = np.array(np.broadcast_to(np.asarray(fast(t)), np.shape(t)))
                 if np.iscomplexobj(values):
                     values = np.where(abs(values.imag) <= 1e-12 * abs(values.real), values.real, np.nan)
-                (unsaid,) = np.nonzero(np.isnan(values))
+                # A density may be infinite at a pole, a probability nowhere.
+                (unsaid,) = np.nonzero(~np.isfinite(values) if self.discrete else np.isnan(values))
                 if len(unsaid):
                     nothing = np.broadcast_to(np.real(log_density(t[unsaid])), unsaid.shape) < -745
                     values[unsaid[nothing]] = 0.0
@@ -83,6 +83,14 @@ class Formula:
             return value if np.isfinite(value) else 0.0
 
         return f
+
+
+def _logarithm(piece: sp.Expr) -> sp.Expr:
+    """With loggamma for a binomial coefficient or a factorial, which are infinite where their logarithms are not."""
+    factors = piece.rewrite((sp.binomial, sp.factorial, sp.beta), sp.gamma)
+    return sp.expand_log(sp.log(factors), force=True).replace(
+        lambda e: isinstance(e, sp.log) and isinstance(e.args[0], sp.gamma), lambda e: sp.loggamma(e.args[0].args[0])
+    )
 
 
 def _exactly(f: Callable, t: float) -> float:

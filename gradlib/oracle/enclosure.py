@@ -294,9 +294,12 @@ def reach(
                 high = max(high, least)
             return high, arb(size(high)).exp() * (2 * high) if size(high) > -math.inf else arb(0)
         u *= 2
-    slope = (
-        (_log_of(g(u / 4, arb(0))) - _log_of(g(u / 2, arb(0)))) / (u / 4) if math.isfinite(power) else power
-    )  # of −log g
+    slope = power  # of −log g
+    if math.isfinite(power):
+        near, far = g(u / 4, arb(0)), g(u / 2, arb(0))
+        if farthest == FARTHEST and min(near.rel_accuracy_bits(), far.rel_accuracy_bits()) < 2:
+            raise Unclear  # bounds that say nothing
+        slope = (_log_of(near) - _log_of(far)) / (u / 4)
     if farthest < FARTHEST and 0.1 < power:
         raise QuadratureError(f"the expectation of {name} converges too slowly to be computed, if it does, at {where}")
     behaviour = f"behaves like |t|^{-direction * slope - 1:.3g}" if abs(slope) < 1000 else "grows faster than any power"

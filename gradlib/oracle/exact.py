@@ -4,9 +4,10 @@ It shares no code path with ``gradlib.engine``, which runs on random draws: an e
 different ways, to go unseen. One exception: where no number of digits is enough, the expression is tried once more in
 the form that ``gradlib.core.stable`` gives it, which the engine uses as well.
 
-A continuous variable is integrated in ball arithmetic (:mod:`gradlib.oracle.enclosure`), variables that do not separate one inside the other; a discrete variable is summed. Sums and products of functions of
-different variables are taken apart first. A number is computed with more digits until its ball is narrow: where parts
-cancel, that is seen.
+A continuous variable is integrated in ball arithmetic (:mod:`gradlib.oracle.enclosure`), variables that do not separate
+one inside the other; a discrete variable is summed. Sums and products of functions of different variables are taken
+apart first, and a sum of variables whose law is known is one variable (:mod:`gradlib.oracle.sums`). A number is computed
+with more digits until its ball is narrow: where parts cancel, that is seen.
 
 What has no meaning on balls (a black box, a velocity that is itself a numerical derivative) is integrated by tanh-sinh
 quadrature in :mod:`mpmath`, whose error is estimated (``gradlib.oracle.line``).
@@ -41,10 +42,12 @@ from gradlib.core.stable import stable
 from gradlib.oracle.enclosure import NARROW, Unclear, enclose
 from gradlib.oracle.line import TOLERANCE, _alternating_tail, _integral, _kinks, _mpf, _oscillating, _panels, _sum
 from gradlib.oracle.region import Range, integral_over
+from gradlib.oracle.sums import with_sums
 from gradlib.sound.existence import require_existence, require_objective
 
 DIGITS = 400  # of numbers, so that nothing is lost where SymPy computes with them: 1e-37 − 1, say
 CANCELS = 2.0**-200  # the size of what is expanded says nothing of the size of the sum
+CONSTANT = 2.0**-560  # nor a constant that of a variance: that of an indicator may be as small as its probability
 MOST = 20_000  # terms of an expansion, or values of discrete variables that are tied together
 WHOLE = (1e-60, 1e-12, 1e-4, 0.05, 0.5)  # tails between whose quantiles nearly all of a law's mass lies
 
@@ -178,6 +181,7 @@ class _Oracle:
         # Caches of this oracle's own, which go with it: one on the class would keep every oracle alive.
         self._of_one = cache(self._of_one)
         self._nested = cache(self._nested)
+        self._with_sums = cache(self._with_sums)
         self._line = cache(self._line)
         self._in_points = cache(self._in_points)
 
@@ -213,7 +217,7 @@ class _Oracle:
         center = _float(mean)  # near the mean, and a number
         value, size = self.ball((component - center) ** 2, goal)
         rest = mean - exactly(center)
-        return value - rest * rest, size + mean * mean * CANCELS  # what is constant has no size of its own
+        return value - rest * rest, size + mean * mean * CONSTANT  # what is constant has no size of its own
 
     def _names(self, expression: sp.Basic) -> list[sp.Symbol]:
         return [x for x in self.laws if expression.has(x)]
@@ -256,6 +260,8 @@ class _Oracle:
                 if len(names) > 2:
                     raise
                 # the sum may exist where its terms do not
+        if (terms := self._with_sums(expression, tuple(names))) is not None:
+            return _total([self.ball(term, goal) for term in terms])
         # A discrete variable is summed symbolically where its table is finite: the rest then simplifies.
         finite = [x for x in names if self.laws[x].is_finite]
         if finite:
@@ -330,6 +336,14 @@ class _Oracle:
         except _Tied:
             return None
 
+    def _with_sums(self, expression: sp.Expr, names: tuple[sp.Symbol, ...]) -> list[sp.Expr] | None:
+        """Terms with one variable in place of several that they hold in one sum only; ``None`` where there are none."""
+        found = with_sums(expression, {x: self.laws[x].at(self.values) for x in names})
+        if found is None:
+            return None
+        self.laws |= {law.symbol: law for _, law in found if law is not None}
+        return [term for term, _ in found]
+
     def _first_copy(self, x: sp.Symbol, expression: sp.Expr) -> tuple[sp.Symbol, sp.Expr]:
         """Independent copies have the same means: they are computed once."""
         first = next(y for y, law in self.laws.items() if law.distribution == self.laws[x].distribution)
@@ -401,7 +415,8 @@ class _Oracle:
             pieces = _oscillating(expression, x)
             if len(pieces) > 1:
                 found = [self._in_points(x, piece) for piece, _ in pieces]
-                return tuple(mp.fsum(numbers) for numbers in zip(*found))
+                with mp.workdps(60):  # they may cancel
+                    return tuple(mp.fsum(numbers) for numbers in zip(*found))
             if pieces[0][1] is not None:
                 return self._oscillating_mean(law, f, density, mp.mpf(pieces[0][1]), brief(expression))
         quantiles = self._quantiles(law)
@@ -427,17 +442,23 @@ class _Oracle:
 
     def _oscillating_mean(self, law: Law, f, pdf, frequency: mp.mpf, name: str) -> tuple:
         """A single sine or cosine under a density with algebraic tails."""
-        low, *_, high = self._quantiles(law, tails=(0.01, 0.5))
+        low, middle, high = self._quantiles(law, tails=(0.01, 0.5))
         h = lambda t: f(t) * pdf(t)  # noqa: E731
-        with mp.workdps(20):
+        with mp.workdps(30):
             half_period = mp.pi / abs(frequency)
-            body, error = mp.quad(h, mp.linspace(low, high, int((high - low) / half_period / 2) + 8), error=True)
+            # Out there the density hardly changes within a half period, and nothing is near where it is large.
+            far = max(high - middle, middle - low) + 8 * half_period
+            low, high = middle - far, middle + far
+            scales = self._quantiles(law, tails=[10.0 ** (-k / 2) for k in range(1, 81)])
+            waves = mp.linspace(low, high, int(far / half_period) + 2)
+            edges = sorted({*waves, *(q for q in scales if low < q < high)})
+            body, error = mp.quad(h, edges, error=True, method="gauss-legendre")
             above, error_above = _alternating_tail(h, high, half_period)
             below, error_below = _alternating_tail(lambda t: h(-t), -low, half_period)
-        error += error_above + error_below
-        if error > TOLERANCE:
-            raise QuadratureError(f"the quadrature of {name} did not reach a relative error of {TOLERANCE:g}")
-        return body + above + below, error, mp.mpf(1)
+            error += error_above + error_below + mp.eps * 100
+            if error > TOLERANCE:
+                raise QuadratureError(f"the quadrature of {name} did not reach a relative error of {TOLERANCE:g}")
+            return body + above + below, error, mp.mpf(1)
 
     def _quantiles(self, law: Law, tails=WHOLE) -> list[mp.mpf]:
         numbers = [float(sp.sympify(p).xreplace(self.values)) for p in law.parameters]

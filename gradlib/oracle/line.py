@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import count
+from functools import lru_cache
+from itertools import accumulate, count
 
 import mpmath as mp
 import numpy as np
@@ -34,25 +35,28 @@ def _panels(edges: list[mp.mpf], order: int) -> tuple[np.ndarray, np.ndarray]:
     return (half * nodes + middle).ravel(), (half * weights).ravel()
 
 
-def _alternating_tail(h, start: mp.mpf, half_period: mp.mpf, terms: int = 40) -> tuple[mp.mpf, mp.mpf]:
+def _alternating_tail(h, start: mp.mpf, half_period: mp.mpf, terms: int = 80) -> tuple[mp.mpf, mp.mpf]:
     """∫ h from start to ∞ and an error estimate, where h changes sign every half period.
 
     The integrals over half periods alternate and vary slowly, so repeated averaging of
     their partial sums (Euler's transformation) converges like 2^(−terms).
     """
-    nodes, weights = np.polynomial.legendre.leggauss(16)
-    pieces = [
-        mp.fsum(w * h(start + half_period * (j + (1 + mp.mpf(u)) / 2)) for u, w in zip(nodes, weights))
-        * half_period
-        / 2
-        for j in range(terms)
-    ]
-    sums = [mp.fsum(pieces[: j + 1]) for j in range(terms)]
+    rule = _legendre(20)
+    pieces = [mp.fsum(w * h(start + half_period * (j + u)) for u, w in rule) * half_period for j in range(terms)]
+    sums = list(accumulate(pieces))
     previous = sums[-1]
     while len(sums) > 1:
         previous = sums[-1]
         sums = [(a + b) / 2 for a, b in zip(sums, sums[1:])]
     return sums[0], abs(sums[0] - previous)
+
+
+@lru_cache
+def _legendre(order: int) -> list[tuple[mp.mpf, mp.mpf]]:
+    """Gauss–Legendre nodes and weights on (0, 1), with more digits than NumPy has."""
+    with ctx.workprec(160), mp.workprec(160):
+        found = (arb.legendre_p_root(order, k, weight=True) for k in range(order))
+        return [tuple(mp.mpf(number.str(45, radius=False)) for number in ((u + 1) / 2, w / 2)) for u, w in found]
 
 
 def _oscillating(expression: sp.Expr, x: sp.Symbol) -> list[tuple[sp.Expr, sp.Expr | None]]:

@@ -18,6 +18,7 @@ import sympy as sp
 
 from gradlib.core.ball import function_on_balls
 from gradlib.core.function import function_of
+from gradlib.core.stable import expm1, log1p
 from gradlib.oracle.enclosure import Line, Piece
 
 
@@ -66,7 +67,8 @@ def surfaces_of(expression: sp.Expr) -> list[sp.Expr]:
 
 def integral_over(ranges: Sequence[Range], integrand: sp.Expr, name: str) -> Line:
     """∫ … ∫ integrand, the first variable outside."""
-    integrand = _one_exponential(integrand)
+    # What is zero inside of a logarithm is looked for.
+    integrand = _one_exponential(integrand.replace(log1p, lambda e: sp.log(1 + e)))
     centers = {}
     for r in ranges[:0:-1]:
         integrand, centers[r.symbol] = _around_its_center(integrand, r.symbol)
@@ -134,6 +136,45 @@ def _vanishing(expression: sp.Expr, surface: sp.Expr, step: sp.Expr, quotient: s
 
     signs = expression.atoms(sp.Heaviside, sp.sign, sp.core.relational.Relational)
     return expression.xreplace({e: decided(e) for e in signs}).xreplace({surface: step * quotient})
+
+
+def _is_exactly_zero(surface: sp.Expr, x: sp.Symbol, place: sp.Expr) -> bool:
+    """Whatever its numbers are: 1 − x^a at 1. What is rounded to zero is not."""
+    anything = {number: sp.Dummy(positive=True) for number in surface.atoms(sp.Float)}
+    return place.is_Rational and surface.xreplace(anything).xreplace({x: place}).is_zero is True
+
+
+def _quotient(surface: sp.Expr, x: sp.Symbol, place: sp.Expr, side: int, step: sp.Expr) -> sp.Expr | None:
+    """What is left of a surface that is zero at a place when it is divided by the distance from there, if that is known."""
+    if surface.is_polynomial(x):
+        distance = sp.Dummy()
+        exact = sp.expand(surface.xreplace({x: place + side * distance}))
+        exact -= exact.as_independent(distance, as_Add=True)[0]
+        return sp.expand(exact / distance).xreplace({distance: step})
+
+    def change(e: sp.Expr) -> sp.Expr:
+        """What e adds to its value at the place: no digits cancel."""
+        if e == x:
+            return side * step
+        if not e.has(x):
+            return sp.S.Zero
+        if e.is_Add:
+            return sp.Add(*map(change, e.args))
+        constant, rest = e.as_independent(x, as_Add=False)
+        if e.is_Mul and not rest.is_Mul:
+            return constant * change(rest)
+        here = e.args[0].xreplace({x: place})
+        if isinstance(e, sp.exp):
+            return sp.exp(here) * expm1(change(e.args[0]))
+        if here.is_zero or not (isinstance(e, sp.log) or e.is_Pow and not e.exp.has(x)):
+            raise NotImplementedError
+        grows = log1p(change(e.args[0]) / here)
+        return grows if isinstance(e, sp.log) else here**e.exp * expm1(e.exp * grows)
+
+    try:
+        return change(surface) / step
+    except NotImplementedError:
+        return None
 
 
 def _around_its_center(expression: sp.Expr, y: sp.Symbol) -> tuple[sp.Expr, sp.Expr | None]:
@@ -219,9 +260,16 @@ def roots_of(surface: sp.Expr, x: sp.Symbol, edges: list[mp.mpf]) -> list[mp.mpf
             return [mp.mpf(r) for r in sp.Poly(surface, x).nroots(n=50, maxsteps=200) if r.is_real]
     f = function_of([x], surface, "mpmath")
     roots = []
+
+    def at(t: mp.mpf) -> mp.mpf | mp.mpc:
+        try:
+            return mp.mpmathify(f(t))
+        except ZeroDivisionError:  # at a pole there is no sign
+            return mp.nan
+
     grid = [a + (b - a) * mp.mpf(j) / 64 for a, b in zip(edges, edges[1:]) for j in range(64)] + [edges[-1]]
     with mp.workdps(60):
-        values = [mp.mpmathify(f(t)) for t in grid]
+        values = [at(t) for t in grid]
         for a, b, fa, fb in zip(grid, grid[1:], values, values[1:]):
             if mp.im(fa) or mp.im(fb) or fa == fb == 0:
                 continue
@@ -246,7 +294,9 @@ def _line(ranges, integrand, cuts, centers, outside: tuple, meaning: dict, sampl
     """
     r, *inner = ranges
     x, ends = r.symbol, [end for end in (r.lower, r.upper) if end.is_finite]
-    marks: list[tuple[float, sp.Expr, sp.Expr | None]] = [(float(end), end, None) for end in ends]
+    curved_at = lambda end: next((s for s in curved if _is_exactly_zero(s, x, end)), None)  # noqa: E731
+    curved = [s for s in surfaces_of(integrand) if ranges == [r] and s.free_symbols == {x} and not s.is_polynomial(x)]
+    marks: list[tuple[float, sp.Expr, sp.Expr | None]] = [(float(end), end, curved_at(end)) for end in ends]
     for place, surface in cuts[x]:
         place = place.xreplace(meaning)
         here = complex(place.xreplace(sample).evalf(30))
@@ -273,11 +323,11 @@ def _line(ranges, integrand, cuts, centers, outside: tuple, meaning: dict, sampl
                 solved = {s: s.xreplace({**meaning, x: place + side * step}) for _, s in cuts[x]}
                 number = {**sample, symbol: sp.Float(value, 30)}
                 there = _with_signs(there, [(s, s.xreplace(number).evalf(30)) for s in solved.values()])
-            if surface is not None and surface.is_polynomial(x):
-                distance = sp.Dummy()
-                exact = sp.expand(surface.xreplace({x: place + side * distance}))
-                exact -= exact.as_independent(distance, as_Add=True)[0]
-                quotient = sp.expand(exact / distance).xreplace({distance: step})
+            if (
+                surface is not None
+                and (place in ends or surface.is_polynomial(x))
+                and (quotient := _quotient(surface, x, place, side, step)) is not None
+            ):
                 there = _vanishing(there, surface.xreplace({x: place + side * step}), step, quotient)
             there *= step if step != symbol else 1
             if not inner:

@@ -186,10 +186,12 @@ def _read(law: Law, part: sp.Expr, others: tuple[Law, ...], values: tuple) -> Ex
             elsewhere = [acb(_typical(other, at)) for other in others]
             found, unit = Existence(), _unit(law, at)
             unsure = WAVY if any(wave.has(law.signed) for wave in part.atoms(sp.sin, sp.cos, sp.tan)) else 0.0
-            for place, side in [*_ends(law, ends, numbers), *_poles(law, part, others, at)]:
+            places = [(*end, True) for end in _ends(law, ends, numbers)]
+            for place, side, exact in [*places, *((*pole, False) for pole in _poles(law, part, others, at))]:
                 found &= _falls(
                     lambda x: (f(x, *elsewhere, *numbers, False), p(x, *numbers, False)),
                     place,
+                    exact,
                     side,
                     unit,
                     law.is_discrete,
@@ -258,19 +260,23 @@ def _poles(
                     yield from ((exactly(root), side) for side in (1, -1))
 
 
-def _falls(both: Callable, place: arb | None, side: int, unit: float, whole: bool, unsure: float) -> Existence:
+def _falls(
+    both: Callable, place: arb | None, exact: bool, side: int, unit: float, whole: bool, unsure: float
+) -> Existence:
     """Whether |F| p dx/du and F² p dx/du fall, in u."""
     known = []  # for the mean and for the square, (u, the logarithm)
     for u in PLACES[:7] if whole else PLACES:  # the factorial of larger numbers takes long
         found = []
-        for j in range(3):  # an oscillating factor may vanish at one of them
-            v = arb(u * (8 + j)) / 8
-            distance = unit * (v.exp() if place is None else (-v).exp())
-            x = side * distance + (0 if place is None else place)
-            value, density = (_log(number) for number in both(acb(x.mid().floor() if whole else x)))
-            if value is not None and density is not None:
-                sizes = value + density + distance.log(), 2 * value + density + distance.log()
-                found.append([(v, arb.neg_inf() if size < -NOTHING else size) for size in sizes])
+        # More bits tell what is near to an end from the end; a pole is not known to more.
+        with ctx.workprec(BITS + 2 * u if place is not None and exact else BITS):
+            for j in range(3):  # an oscillating factor may vanish at one of them
+                v = arb(u * (8 + j)) / 8
+                distance = unit * (v.exp() if place is None else (-v).exp())
+                x = side * distance + (0 if place is None else place)
+                value, density = (_log(number) for number in both(acb(x.mid().floor() if whole else x)))
+                if value is not None and density is not None:
+                    sizes = value + density + distance.log(), 2 * value + density + distance.log()
+                    found.append([(v, arb.neg_inf() if size < -NOTHING else size) for size in sizes])
         if found and all(not log.is_finite() or log.rad() < CLEAR for pair in found for _, log in pair):
             known.append([max(column, key=lambda at: at[1].mid()) for column in zip(*found)])
     if len(known) < 2:

@@ -4,6 +4,8 @@ A table of integrals that are known, among them those at which numbers were wron
 far from 0, poles, features narrower than any grid, probabilities that underflow, variables that do not separate.
 """
 
+import math
+
 import mpmath as mp
 import pytest
 import sympy as sp
@@ -76,6 +78,7 @@ def positives():
         yield f"{where} x", B, a / (a + b)
         yield f"{where} x(1 - x)", B * (1 - B), a * b / (a + b) / (a + b + 1)
         yield f"{where} log", sp.log(B), mp.digamma(a) - mp.digamma(a + b)
+    yield "log odds of Beta(1/2, 1)", sp.log(st.Beta("B", F(0.5), 1) / (1 - st.Beta("B", F(0.5), 1))), -2 * mp.log(2)
     for s in (1, 10, 50):
         M, where, s = st.LogNormal("M", 0, s), f"LogNormal(0, {s})", mp.mpf(s)
         yield f"{where} log^2", sp.log(M) ** 2, s**2
@@ -97,14 +100,21 @@ def heavy():
         C, where, m, g = st.Cauchy("C", m, F(g)), f"Cauchy({m}, {g:g})", mp.mpf(m), number(g)
         yield f"{where} log(1 + x^2)", sp.log(1 + C**2), mp.log((1 + g) ** 2 + m**2)
         yield f"{where} 1/(1 + x^2)", 1 / (1 + C**2), (1 + g) / ((1 + g) ** 2 + m**2)
+    for g, w in [(0.01, 0.01), (0.01, 0.3), (1, 0.01), (1, 1e-3), (10, 1)]:  # slow waves about a narrow peak, too
+        yield f"Cauchy(0, {g:g}) cos {w:g} x", sp.cos(F(w) * st.Cauchy("C", 0, F(g))), mp.exp(-number(g) * number(w))
     for v in (1.01, 1.1, 1.5, 3, 30):
         T, v = st.StudentT("T", F(v)), number(v)
         value = 2 * mp.sqrt(v / mp.pi) * mp.gammaprod([(v + 1) / 2], [v / 2]) / (v - 1)
         yield f"Student({mp.nstr(v, 3)}) |t|", sp.Abs(T), value
+    for a, b in [(2.25, 0.05), (0.15, 0.02), (0.01, 0.01)]:
+        K, where, a, b = st.Kumaraswamy("K", F(a), F(b)), f"Kumaraswamy({a:g}, {b:g})", number(a), number(b)
+        yield f"{where} x", K, b * mp.beta(1 + 1 / a, b)
+        yield f"{where} log(1 - x^a)", sp.log(1 - K ** F(a)), -1 / b
     for a in (1.001, 1.01, 1.5, 10):
         P, a = st.Pareto("P", 1, F(a)), number(a)
         yield f"Pareto({mp.nstr(a, 4)}) x", P, a / (a - 1)
         yield f"Pareto({mp.nstr(a, 4)}) 1/x", 1 / P, a / (a + 1)
+    yield "negative binomial", st.NegativeBinomial("N", F(2.3), F(0.25)), 3 * number(2.3)
     for lam in (1e-7, 0.5, 40):
         N, a = st.Poisson("N", F(lam)), number(lam)
         yield f"Poisson({lam:g}) x^2", N**2, a + a**2
@@ -120,6 +130,17 @@ def tied():
     for c in (1, 8, 9, 30):
         yield f"P(A + B > {c})", sp.Heaviside(A + B - c), mp.erfc(mp.mpf(c) / 2) / 2
     yield "|A - B|", sp.Abs(A - B), 2 / mp.sqrt(mp.pi)
+    for u in (1e-2, 1e-6):  # a ridge
+        B, length = st.Normal("B", 0, F(u)), mp.sqrt(1 + number(u) ** 2)
+        yield f"max(A, {u:g} B)", sp.Max(A, B), length / mp.sqrt(2 * mp.pi)
+        yield f"P(A + {u:g} B > 3)", sp.Heaviside(A + B - 3), mp.ncdf(-3 / length)
+    B = st.Normal("B", 0, 1)
+    yield "log(A^2 + B^2)", sp.log(A**2 + B**2), mp.log(2) - mp.euler
+    G, H = st.Gamma("G", F(0.45), 2), st.Exponential("H", F(0.5))
+    yield "log(G + H)", sp.log(G + H), mp.digamma(1 + number(0.45)) + mp.log(2)
+    yield "P(N + M > 0)", sp.Heaviside(st.Poisson("N", 2) + st.Poisson("M", 3) - F(0.5)), 1 - mp.exp(-5)
+    S, T = st.Laplace("S", 0, 1), st.Laplace("T", 0, 1)  # of a sum whose law has no name
+    yield "P(S + T > 3)", sp.Heaviside(S + T - 3), mp.exp(-3) * mp.mpf(5) / 4
     yield "cos(AB)", sp.cos(A * B), 1 / mp.sqrt(2)
     yield "radius", sp.sqrt(A**2 + B**2), mp.sqrt(mp.pi / 2)
     yield "disc", sp.Heaviside(1 - A**2 - B**2), 1 - mp.exp(-0.5)
@@ -191,6 +212,22 @@ def test_divergent_integrals(label):
     assert len(DIVERGENT) >= 30
     with pytest.raises(gl.DivergentExpectation):
         gl.exact(gl.Expectation(DIVERGENT[label]))
+
+
+def test_a_logarithm_that_vanishes_at_the_end_of_the_support():
+    """Nearer to 1 than the digits tell it from 1, log x is no constant."""
+    a = sp.Symbol("a", positive=True)
+    G = gl.score_function(gl.Expectation(sp.log(st.Pareto("X", 1, a)) ** 2), a)
+    for power in (0.01, 1, 3):
+        assert gl.exact(G, {a: power}) == pytest.approx(-4 / power**3, rel=1e-11)
+
+
+def test_waves_that_cancel():
+    m, g = sp.Symbol("m", real=True), sp.Symbol("g", positive=True)
+    J, at = gl.Expectation(sp.cos(F(0.25) * (st.Cauchy("X", m, g) - m))), {m: 0.5, g: 0.125}
+    assert gl.exact(gl.score_function(J, m), at) == 0
+    value, bound = gl.exact(gl.score_function(J, g), at, error=True)
+    assert abs(value + mp.exp(mp.mpf(-1) / 32) / 4) <= bound <= 1e-15
 
 
 def test_parts_that_cancel():
@@ -272,5 +309,7 @@ def test_a_constant_in_disguise_has_no_variance():
     X = st.Normal("X", 0, s)
     G = gl.pathwise(gl.Expectation(sp.log(st.density(X)(X))), s)
     assert gl.exact(G, {s: 1.5}) == pytest.approx(-1 / 1.5, rel=1e-11) and gl.variance(G, {s: 1.5}) == 0
+    rare = gl.Expectation(sp.exp(st.Bernoulli("K", F("1e-130"))))
+    assert gl.variance(rare) == pytest.approx(1e-130 * (math.e - 1) ** 2, rel=1e-11)
     tiny = gl.Expectation(st.Normal("X", 1, F("1e-30")) ** 2)  # and this one has some
     assert gl.variance(tiny) == pytest.approx(4e-60, rel=1e-11)
