@@ -34,10 +34,14 @@ _SPELLED: dict[type, Callable[..., sp.Expr]] = {
     sp.Znm: lambda n, m, theta, phi: sp.Znm(n, m, theta, phi).rewrite(sp.cos).expand(func=True),
 }
 
+# What the printers write in their place has poles, or is no number.
+OF_WHOLE_NUMBERS = {"binomial", "catalan", "factorial2", "fibonacci", "lucas", "subfactorial"}
+
 # Under the names that SymPy prints.
 _MPMATH = {
     "airyaiprime": lambda x: mp.airyai(x, derivative=1),
     "airybiprime": lambda x: mp.airybi(x, derivative=1),
+    "binomial": mp.binomial,
     "erfcinv": lambda x: mp.erfinv(1 - x),
 }
 
@@ -55,6 +59,7 @@ def _array_function(name: str) -> Callable:
     known = {
         "Chi": lambda x: special.shichi(x)[1],
         "Shi": lambda x: special.shichi(x)[0],
+        "binomial": special.binom,  # 0 where gamma functions have a pole
         "ndtr": special.ndtr,
         "log_ndtr": special.log_ndtr,
         "erfcinv": special.erfcinv,
@@ -87,13 +92,8 @@ def by_sympy(name: str, number: Callable) -> Callable:
 def own_functions(e: sp.Basic, printer) -> set[str]:
     """The names of SymPy's functions in an expression which a printer would print as they are."""
     found = {type(part).__name__ for part in e.atoms(sp.Function) if not isinstance(part, AppliedUndef)}
-    return {
-        name
-        for name in found
-        if hasattr(sp.functions, name)
-        and name not in printer.known_functions
-        and not hasattr(printer, f"_print_{name}")
-    }
+    known = {*printer.known_functions, *printer._rewriteable_functions} - OF_WHOLE_NUMBERS
+    return {name for name in found - known if hasattr(sp.functions, name) and not hasattr(printer, f"_print_{name}")}
 
 
 def array_functions(names: Sequence[str]) -> dict[str, Callable]:

@@ -28,7 +28,7 @@ ARGUMENTS = {
 }  # fmt: skip
 WHOLE = {  # of whole numbers
     "andre", "catalan", "factorial2", "harmonic", "lucas", "partition", "primepi", "totient", "mobius",
-    "divisor_sigma", "udivisor_sigma", "primenu", "primeomega", "reduced_totient",
+    "divisor_sigma", "udivisor_sigma", "primenu", "primeomega", "reduced_totient", "subfactorial",
 }  # fmt: skip
 COMPLEX = {"hankel1": (2, X), "hankel2": (2, X), "hn1": (2, X), "hn2": (2, X)}
 NUMBERLESS = {"mathieus", "mathieuc", "mathieusprime", "mathieucprime", "marcumq"}  # SymPy itself has no value of them
@@ -36,7 +36,7 @@ APART = {
     # no functions of a number, or of several at once that no integrand holds
     "hyper", "meijerg", "appellf1", "Piecewise", "DiracDelta", "LeviCivita", "adjoint", "transpose", "conjugate", "re", "im", "arg", "polar_lift", "periodic_argument", "principal_branch",
     "exp_polar", "jacobi_symbol", "legendre_symbol", "kronecker_symbol", "stieltjes", "chebyshevt_root",
-    "chebyshevu_root", "riemann_xi", "carmichael", "motzkin", "subfactorial",
+    "chebyshevu_root", "riemann_xi", "carmichael", "motzkin",
 }  # fmt: skip
 
 FUNCTIONS = {

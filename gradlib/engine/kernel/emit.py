@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import sympy as sp
 from sympy.printing.numpy import SciPyPrinter
 
+from gradlib.core.function import OF_WHOLE_NUMBERS
 from gradlib.engine.kernel.lower import Call, Numbers, Other, Pair
 from gradlib.engine.kernel.schedule import Instruction, Map, Places, Product, Sink
 
@@ -30,15 +31,14 @@ class KernelPrinter(SciPyPrinter):
     def _print_Velocity(self, node):
         return f"velocity({node.family!r}, {node.index})({', '.join(map(self._print, node.args[2:]))})"
 
-    def _print_binomial(self, node):  # 0 where the gamma functions have a pole
-        n, k = map(self._print, node.args)
-        return f"scipy.special.binom({n}, {k})"
-
     def _print_LambertW(self, node):
         return f"on_the_line({super()._print_LambertW(node)})"
 
     def _print_Function(self, node):
-        self.unmapped.add(node.func.__name__)
+        name = node.func.__name__
+        self.unmapped.add(name)
+        if name in OF_WHOLE_NUMBERS:
+            return f"{name}({', '.join(map(self._print, node.args))})"
         return super()._print_Function(node)
 
 
