@@ -206,6 +206,22 @@ def learning(axis, runs: np.ndarray, best: float, colour: str = SCORE, label: st
     axis.set_xlabel("steps")
 
 
+def slopes(axis, J: Expectation, theta: sp.Symbol, draws: Sequence[float], at: float) -> None:
+    """The integrand of single draws as functions of the parameter, the mean in grey, and all slopes at one place."""
+    (x,) = (law.symbol for law in J.laws)
+    grid, step = np.linspace(-0.6, 4.6, 200), np.array([-0.35, 0.35])
+    value, slope = (sp.lambdify([theta, x], e) for e in (J.plain, sp.diff(J.plain, theta)))
+    mean = np.array([exact(J, {theta: float(t)}) for t in grid])
+    axis.plot(grid, mean, color=TRUTH, linewidth=4, label="the mean")
+    for i, draw in enumerate(draws):
+        axis.plot(grid, value(grid, draw), color=INK, linewidth=0.7, label=None if i else "single throws")
+        axis.plot(at + step, value(at, draw) + slope(at, draw) * step, color=PATH, linewidth=2)
+    here, middle = exact(J, {theta: at}), exact(J.with_integrand(sp.diff(J.plain, theta)), {theta: at})
+    axis.plot(at + 2 * step, here + middle * 2 * step, color=SCORE, linewidth=3, label="the mean of the slopes")
+    axis.set(xlabel=r"$\theta$", ylabel="cost", ylim=(-0.3, 4.2))
+    axis.legend()
+
+
 def hillside(axis, F: sp.Expr, x: sp.Symbol, people: np.ndarray, step: float) -> None:
     """Draws on the graph of F, each with a step along the slope there; where F jumps, the slope beside the jump."""
     height, slope = (sp.lambdify(x, e, "numpy") for e in (F, parameter_derivative(F, x)))
