@@ -206,6 +206,20 @@ def learning(axis, runs: np.ndarray, best: float, colour: str = SCORE, label: st
     axis.set_xlabel("steps")
 
 
+def places(axis, law: Callable, worth: Callable, turn: float = 0.9) -> None:
+    """The law of a draw (shaded) and what it is worth (lines), before and after the knob is turned.
+
+    Args:
+        law, worth: of x and the knob: the argument of a standard Gaussian, and the worth.
+    """
+    grid = np.linspace(-3, 5, 200)
+    for knob, line, shade in ((0.0, "-", 0.35), (turn, "--", 0.2)):
+        axis.fill_between(grid, 4 * np.exp(-(law(grid, knob) ** 2) / 2), color=SCORE, alpha=shade, linewidth=0)
+        axis.plot(grid, worth(grid, knob), line, color=PATH, linewidth=1.8)
+    axis.set(ylim=(0, 6), xlabel="$x$", yticks=[])
+    axis.grid(False)
+
+
 def slopes(axis, J: Expectation, theta: sp.Symbol, draws: Sequence[float], at: float) -> None:
     """The integrand of single draws as functions of the parameter, the mean in grey, and all slopes at one place."""
     (x,) = (law.symbol for law in J.laws)
@@ -218,7 +232,7 @@ def slopes(axis, J: Expectation, theta: sp.Symbol, draws: Sequence[float], at: f
         axis.plot(at + step, value(at, draw) + slope(at, draw) * step, color=PATH, linewidth=2)
     here, middle = exact(J, {theta: at}), exact(J.with_integrand(sp.diff(J.plain, theta)), {theta: at})
     axis.plot(at + 2 * step, here + middle * 2 * step, color=SCORE, linewidth=3, label="the mean of the slopes")
-    axis.set(xlabel=r"$\theta$", ylabel="cost", ylim=(-0.3, 4.2))
+    axis.set(xlabel=r"$\theta$", ylabel="cost", ylim=(-0.3, 5.6))
     axis.legend()
 
 

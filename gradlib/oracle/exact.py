@@ -6,7 +6,7 @@ the form that ``gradlib.core.stable`` gives it, which the engine uses as well.
 
 A continuous variable is integrated in ball arithmetic (:mod:`gradlib.oracle.enclosure`), variables that do not separate
 one inside the other; a discrete variable is summed. Sums and products of functions of different variables are taken
-apart first, and a sum of variables whose law is known is one variable (:mod:`gradlib.oracle.sums`). A number is computed
+apart first, and a sum of variables whose law is known is one variable (``gradlib/oracle/sums.py``). A number is computed
 with more digits until its ball is narrow: where parts cancel, that is seen.
 
 What has no meaning on balls (a black box, a velocity that is itself a numerical derivative) is integrated by tanh-sinh

@@ -17,7 +17,7 @@ CHAPTERS = [
     "motivation", "integrand", "distribution", "reparameterization", "both", "failures", "bias", "lower", "crossovers",
     "measure", "guide", "cluster", "supervised", "policy", "soft", "inference", "choosing",
 ]  # fmt: skip
-NOTE = ["integrand", "distribution", "reparameterization", "both"]  # the short chapters of the first part
+NOTE = ["motivation", "integrand", "distribution", "reparameterization", "both"]  # the short chapters of the first part
 APPENDICES = ["gaussian", "exchange"]
 
 # What the book has to teach: each item with the page and the equations or headings (after "#") where it is taught.
