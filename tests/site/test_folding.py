@@ -17,6 +17,7 @@ from gradlib.proof.evidence import EVIDENCE_KINDS
 a, b = sp.symbols("a b", real=True)
 SQUARE = proof.Derivation("eq-square", (a + b) ** 2, (a**2 + 2 * a * b + b**2, "expand"))
 NAME = proof.Definition("eq-name", b, a**2)
+PICTURE = {"output_type": "display_data", "metadata": {}, "data": {"text/plain": "a picture"}}
 CONFIGURATION = """
 extensions = ["myst_nb", "_tools.publish.folding"]
 nb_execution_mode = "off"
@@ -42,6 +43,7 @@ def page(tmp_path_factory):
         cell("name = definition()", NAME),
         cell("import second\nfrom a import third"),
         cell("a_reader_would_write(this)"),
+        {**cell("draw()"), "metadata": {"tags": ["hide-input"]}, "outputs": [PICTURE]},
         cell("import and_more\nthis()"),
     ]
     kernel = {"kernelspec": {"name": "python3", "display_name": ""}, "language_info": {"name": "python"}}
@@ -62,7 +64,10 @@ def page(tmp_path_factory):
 
 def test_the_code_stands_below_what_it_shows(page):
     folds = {fold.summary.get_text(): fold for fold in page.select("details.how")}
-    assert list(folds) == ["How this was checked: proved symbolically", "How this is stated", "Imports"]
+    checked, stated, imports, picture = folds
+    assert checked == "How this was checked: proved symbolically" and stated == "How this is stated"
+    assert imports == "Imports" and picture == "The code of this picture"
+    assert "a picture" in folds[picture].find_previous("div", class_="output").get_text()
     proved = folds["How this was checked: proved symbolically"]
     assert "square = expand()" in proved.get_text()
     assert proved.find_previous("div", id="equation-eq-square")

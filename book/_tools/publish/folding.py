@@ -1,7 +1,8 @@
 """What checks an equation stands folded under it, and what it rests on beside its number.
 
 A Sphinx extension. In the notebook the code stands whole above what it shows. A page is read for what it says: folded
-are the cells that show a checked statement, under it, and cells of imports but for the first of a page.
+are the cells that show a checked statement, and those with the tag hide-input, under what they show; and cells of
+imports but for the first of a page.
 """
 
 import ast
@@ -47,6 +48,8 @@ def line(entry):
     """What a fold says while it is closed."""
     if entry.kind in UNCHECKED:
         return "How this is stated"
+    if entry.restates:
+        return "How this was checked: compared with the equation that it repeats"
     given = "" if " given " in entry.detail or not entry.assumptions else f", given {', '.join(entry.assumptions)}"
     return f"How this was checked: {entry.detail}{given}"
 
@@ -58,6 +61,14 @@ def only_imports(source):
     except SyntaxError:  # of the shell, or of IPython
         return False
     return bool(body) and all(isinstance(part, (ast.Import, ast.ImportFrom)) for part in body)
+
+
+def below(cell, said):
+    """Move the code of a cell under its output."""
+    code = cell.children[0]
+    cell.remove(code)
+    cell += Fold("", code, line=said)
+    cell.attributes.pop("hide_mode", None)  # or myst_nb folds it, above
 
 
 class Folds(SphinxPostTransform):
@@ -79,11 +90,11 @@ class Folds(SphinxPostTransform):
             if code.get("nb_element") != "cell_code_source":
                 continue
             if entry := entries.get(number):
-                cell.remove(code)
-                cell += Fold("", code, line=line(entry))
-                cell["classes"].append("checked")
+                below(cell, line(entry))
                 for equation in cell.findall(nodes.math_block):
                     equation["classes"].append(f"{_KIND}-{WORDS[entry.kind]}")
+            elif cell.get("hide_mode") == "input":
+                below(cell, "The code of this picture")
             elif number in imports[1:]:
                 cell.replace(code, Fold("", code, line="Imports"))
 
