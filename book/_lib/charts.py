@@ -198,8 +198,9 @@ def runs(axis, steps: Sequence[int], paths: np.ndarray, truth: float, colour: st
 
 def learning(axis, runs: np.ndarray, best: float, colour: str = SCORE, label: str = "") -> None:
     """Runs (rows) against the number of steps: their median, the middle eight tenths of them, the best in grey."""
-    steps = np.arange(1, runs.shape[1] + 1)
-    low, median, high = np.quantile(runs, [0.1, 0.5, 0.9], axis=0)
+    last = runs.shape[1]
+    steps = np.arange(1, last + 1) if last <= 600 else np.unique(np.geomspace(1, last, 200).astype(int))
+    low, median, high = np.quantile(runs[:, steps - 1], [0.1, 0.5, 0.9], axis=0)
     axis.axhline(best, color=TRUTH, linewidth=4, zorder=1)
     axis.fill_between(steps, low, high, color=colour, alpha=0.25, linewidth=0, label=f"{label} 8 of 10 runs".strip())
     axis.plot(steps, median, color=colour, linewidth=1.6, label=f"{label} median".strip())
