@@ -219,11 +219,13 @@ def _integral(f: Callable, end: float, bits: int, floor: arb, evaluations: int) 
             raise
 
     try:
-        return acb.integral(careful, 0, end, **goal)
+        found = acb.integral(careful, 0, end, **goal)
     except SystemError:
-        if caught:
-            raise caught[0] from None
-        raise
+        if not caught:
+            raise
+    if caught:  # an interruption may be lost on its way through Arb, and the number be wrong
+        raise caught[0] from None
+    return found
 
 
 def reach(

@@ -116,7 +116,8 @@ def variance(J: Expectation, at: Mapping | None = None, *, functions: Mapping | 
         functions: as in :func:`exact`.
 
     Returns:
-        A float, or an array of shape ``(d,)`` with the variance of each component.
+        A float, or an array of shape ``(d,)`` with the variance of each component. One below 1e-190 of the squared
+        mean counts as 0: it may be a constant's.
 
     Raises:
         DivergentExpectation: if the variance is infinite.
@@ -376,7 +377,10 @@ class _Oracle:
             parts = [probability * f(acb(_number(value))) for value, probability in self._probabilities(x)]
             return sum(parts, arb(0)), sum(map(abs, parts), arb(0))
         if law.is_discrete:
-            return _sum(self._on_balls([x], expression * self._density(x)), law, brief(expression))
+            lower, upper = _mpf(law.support.inf), _mpf(law.support.sup)
+            jumps = _kinks(expression, x, self._quantiles(law), lower, upper)
+            term = self._on_balls([x], expression * self._density(x))
+            return _sum(term, law, brief(expression), float(max(jumps, default=0)))
         if line := self._line((x,), expression):
             value, size = line.total(goal=goal)
             return _real(value, expression), size

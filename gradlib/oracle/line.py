@@ -85,10 +85,12 @@ def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> tupl
         return seen[t]
 
     points = sorted({lower, *(q for q in (*quantiles, *kinks) if lower < q < upper), upper})
+    points = _with_decades(points, quantiles[len(quantiles) // 2])
     digits = 18
     if check:
         middle = len(quantiles) // 2  # the spread of the bulk: far quantiles of a heavy tail say nothing about it
-        scale = quantiles[middle + 1] - quantiles[middle - 1]
+        around = quantiles[max(middle - 1, 0) : middle + 2]
+        scale = around[-1] - around[0] or mp.mpf(1)  # double precision may not tell them apart
         ends = [(lower, 1), (upper, -1), *((k, side) for k in kinks for side in (1, -1) if lower < k < upper)]
         digits = max(_digits_needed(h, point, side, scale, quantiles[middle], name) for point, side in ends)
     # Where positive and negative parts cancel, more digits are needed; a value below
@@ -98,7 +100,8 @@ def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> tupl
         with mp.workdps(digits):
             value, error = mp.quad(guarded, points, error=True, maxdegree=6 + digits // 20)
             if error <= TOLERANCE * max(abs(value), mp.mpf(10) ** -300):
-                return value, error, abs(value)
+                # The nodes' values are rounded as well.
+                return value, error + 100 * mp.eps * abs(value), abs(value)
             size = mp.quad(lambda t: abs(guarded(t)), points, maxdegree=4)
             if error <= TOLERANCE * size / 10**15:
                 return value, error, size
@@ -106,6 +109,16 @@ def _integral(h, lower, upper, quantiles, kinks, name: str, check: bool) -> tupl
         f"the quadrature of {name} did not reach a relative error of {TOLERANCE:g} (estimate {mp.nstr(value, 6)}, "
         f"error {mp.nstr(error, 2)}): the integrand oscillates or decays too slowly"
     )
+
+
+def _with_decades(points: list[mp.mpf], middle: mp.mpf) -> list[mp.mpf]:
+    """In a heavy tail a panel may be so long that the rule does not see where it begins, which is where its mass is."""
+    more = []
+    for a, b in zip(points, points[1:]):
+        near, far = (a, b) if a > max(middle, 0) else (b, a) if b < min(middle, 0) else (1, 1)
+        if mp.isfinite(far) and (parts := int(mp.log10(far / near) / 10)):
+            more += [near * (far / near) ** (mp.mpf(j) / (parts + 1)) for j in range(1, parts + 1)]
+    return sorted([*points, *more])
 
 
 def _digits_needed(h, point: mp.mpf, side: int, scale: mp.mpf, center: mp.mpf, name: str) -> int:
@@ -154,8 +167,11 @@ def _kinks(expression: sp.Expr, x: sp.Symbol, quantiles, lower, upper) -> list[m
     return sorted({root for roots in found for root in roots if lower < root < upper})
 
 
-def _sum(term: Callable[[acb], arb], law: Law, name: str) -> tuple[arb, arb]:
-    """Σ term(k) over an infinite range, until the terms are negligible and shrink geometrically, and Σ |term(k)|."""
+def _sum(term: Callable[[acb], arb], law: Law, name: str, beyond: float = 0) -> tuple[arb, arb]:
+    """Σ term(k) over an infinite range, until the terms are negligible and shrink geometrically, and Σ |term(k)|.
+
+    Not before the last jump of the integrand, from which on terms that were small may be large.
+    """
     # A tail that does not shrink means divergence; the ratio far out decides.
     far = 20_000
     terms = [abs(term(acb(k))) for k in range(far, far + 4)]
@@ -169,9 +185,9 @@ def _sum(term: Callable[[acb], arb], law: Law, name: str) -> tuple[arb, arb]:
             raise Unclear
         total, size = total + here, size + abs(here)
         quiet = quiet + 1 if abs(here) <= least * size else 0
-        if quiet == 1:
+        if quiet == 1 or k <= beyond:
             first = abs(here).abs_upper()
-        if quiet >= 30 and (size > 0 or k > 1000):
+        if quiet >= 30 and k > beyond + 30 and (size > 0 or k > 1000):
             return total + arb(0, 30 * first), size  # the rest falls as these thirty did, or faster
         if k > 200_000:
             raise QuadratureError(f"the sum for {name} has not converged after 200,000 terms")

@@ -222,6 +222,12 @@ def test_a_logarithm_that_vanishes_at_the_end_of_the_support():
         assert gl.exact(G, {a: power}) == pytest.approx(-4 / power**3, rel=1e-11)
 
 
+def test_velocities_far_out_in_a_heavy_tail():
+    a = sp.Symbol("a", positive=True)
+    G = gl.pathwise(gl.Expectation(sp.log(st.GammaInverse("X", a, 1))), a)
+    assert gl.exact(G, {a: 0.5}) == pytest.approx(-(math.pi**2) / 2, rel=1e-12)
+
+
 def test_waves_that_cancel():
     m, g = sp.Symbol("m", real=True), sp.Symbol("g", positive=True)
     J, at = gl.Expectation(sp.cos(F(0.25) * (st.Cauchy("X", m, g) - m))), {m: 0.5, g: 0.125}
@@ -311,5 +317,7 @@ def test_a_constant_in_disguise_has_no_variance():
     assert gl.exact(G, {s: 1.5}) == pytest.approx(-1 / 1.5, rel=1e-11) and gl.variance(G, {s: 1.5}) == 0
     rare = gl.Expectation(sp.exp(st.Bernoulli("K", F("1e-130"))))
     assert gl.variance(rare) == pytest.approx(1e-130 * (math.e - 1) ** 2, rel=1e-11)
+    late = gl.Expectation(sp.Heaviside(st.Poisson("N", F("1e-6")) - F("29.5")))  # after thirty terms near 0
+    assert gl.variance(late) == pytest.approx(float(mp.gammainc(30, 0, number("1e-6"), regularized=True)), rel=1e-11)
     tiny = gl.Expectation(st.Normal("X", 1, F("1e-30")) ** 2)  # and this one has some
     assert gl.variance(tiny) == pytest.approx(4e-60, rel=1e-11)
